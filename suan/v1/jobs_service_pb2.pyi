@@ -1,0 +1,325 @@
+from suan.v1 import accelerator_pb2 as _accelerator_pb2
+from suan.v1 import job_pb2 as _job_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class JobSubmission(_message.Message):
+    __slots__ = ("id", "spec", "tenant_signature", "array_id", "array_index")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    TENANT_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_ID_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_INDEX_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    spec: bytes
+    tenant_signature: bytes
+    array_id: str
+    array_index: int
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[bytes] = ..., tenant_signature: _Optional[bytes] = ..., array_id: _Optional[str] = ..., array_index: _Optional[int] = ...) -> None: ...
+
+class SubmitRequest(_message.Message):
+    __slots__ = ("jobs", "project")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[JobSubmission]
+    project: str
+    def __init__(self, jobs: _Optional[_Iterable[_Union[JobSubmission, _Mapping]]] = ..., project: _Optional[str] = ...) -> None: ...
+
+class SubmitResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[SubmitResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ...) -> None: ...
+
+class SubmitResult(_message.Message):
+    __slots__ = ("id", "accepted", "existed", "refusal", "hint")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    EXISTED_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    accepted: bool
+    existed: bool
+    refusal: _job_pb2.Failure
+    hint: str
+    def __init__(self, id: _Optional[str] = ..., accepted: _Optional[bool] = ..., existed: _Optional[bool] = ..., refusal: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., hint: _Optional[str] = ...) -> None: ...
+
+class GetRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetResponse(_message.Message):
+    __slots__ = ("job", "spec")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    job: _job_pb2.Job
+    spec: bytes
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., spec: _Optional[bytes] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "states", "site", "array_id", "name_prefix", "all_tenants", "ids")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    ALL_TENANTS_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    states: _containers.RepeatedScalarFieldContainer[_job_pb2.JobState]
+    site: str
+    array_id: str
+    name_prefix: str
+    all_tenants: bool
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_job_pb2.JobState, str]]] = ..., site: _Optional[str] = ..., array_id: _Optional[str] = ..., name_prefix: _Optional[str] = ..., all_tenants: _Optional[bool] = ..., ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListResponse(_message.Message):
+    __slots__ = ("jobs", "next_page_token", "revision")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    next_page_token: str
+    revision: int
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("ids", "resume_token")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    resume_token: str
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., resume_token: _Optional[str] = ...) -> None: ...
+
+class WatchResponse(_message.Message):
+    __slots__ = ("jobs", "resume_token", "reset")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    resume_token: str
+    reset: bool
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., resume_token: _Optional[str] = ..., reset: _Optional[bool] = ...) -> None: ...
+
+class CancelRequest(_message.Message):
+    __slots__ = ("ids", "reason")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CancelResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[SubmitResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ...) -> None: ...
+
+class LogsRequest(_message.Message):
+    __slots__ = ("id", "follow", "tail_lines", "rank", "epoch", "stream", "since")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    follow: bool
+    tail_lines: int
+    rank: int
+    epoch: int
+    stream: str
+    since: float
+    def __init__(self, id: _Optional[str] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., rank: _Optional[int] = ..., epoch: _Optional[int] = ..., stream: _Optional[str] = ..., since: _Optional[float] = ...) -> None: ...
+
+class LogsResponse(_message.Message):
+    __slots__ = ("rank", "stream", "data", "epoch")
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    rank: int
+    stream: str
+    data: bytes
+    epoch: int
+    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class Score(_message.Message):
+    __slots__ = ("wait_seconds", "stage_seconds", "run_seconds", "yuan", "kwh", "fragmentation_seconds")
+    WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STAGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    RUN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    YUAN_FIELD_NUMBER: _ClassVar[int]
+    KWH_FIELD_NUMBER: _ClassVar[int]
+    FRAGMENTATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    wait_seconds: float
+    stage_seconds: float
+    run_seconds: float
+    yuan: float
+    kwh: float
+    fragmentation_seconds: float
+    def __init__(self, wait_seconds: _Optional[float] = ..., stage_seconds: _Optional[float] = ..., run_seconds: _Optional[float] = ..., yuan: _Optional[float] = ..., kwh: _Optional[float] = ..., fragmentation_seconds: _Optional[float] = ...) -> None: ...
+
+class Rejection(_message.Message):
+    __slots__ = ("code", "cards", "pools", "fix_by", "detail")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    CARDS_FIELD_NUMBER: _ClassVar[int]
+    POOLS_FIELD_NUMBER: _ClassVar[int]
+    FIX_BY_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    cards: int
+    pools: _containers.RepeatedScalarFieldContainer[str]
+    fix_by: str
+    detail: str
+    def __init__(self, code: _Optional[str] = ..., cards: _Optional[int] = ..., pools: _Optional[_Iterable[str]] = ..., fix_by: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("pool", "variant", "score", "chosen", "lost_because")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    LOST_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    variant: int
+    score: Score
+    chosen: bool
+    lost_because: str
+    def __init__(self, pool: _Optional[str] = ..., variant: _Optional[int] = ..., score: _Optional[_Union[Score, _Mapping]] = ..., chosen: _Optional[bool] = ..., lost_because: _Optional[str] = ...) -> None: ...
+
+class Suggestion(_message.Message):
+    __slots__ = ("change", "pool", "starts")
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    STARTS_FIELD_NUMBER: _ClassVar[int]
+    change: str
+    pool: str
+    starts: str
+    def __init__(self, change: _Optional[str] = ..., pool: _Optional[str] = ..., starts: _Optional[str] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("verdict", "examined_pools", "examined_cards", "rejections", "candidates", "suggestions", "position", "decided_at")
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    EXAMINED_POOLS_FIELD_NUMBER: _ClassVar[int]
+    EXAMINED_CARDS_FIELD_NUMBER: _ClassVar[int]
+    REJECTIONS_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    SUGGESTIONS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_FIELD_NUMBER: _ClassVar[int]
+    verdict: str
+    examined_pools: int
+    examined_cards: int
+    rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    suggestions: _containers.RepeatedCompositeFieldContainer[Suggestion]
+    position: int
+    decided_at: float
+    def __init__(self, verdict: _Optional[str] = ..., examined_pools: _Optional[int] = ..., examined_cards: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., suggestions: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ..., position: _Optional[int] = ..., decided_at: _Optional[float] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("job", "explanation")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    job: _job_pb2.Job
+    explanation: Explanation
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class PlanRequest(_message.Message):
+    __slots__ = ("spec",)
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    spec: bytes
+    def __init__(self, spec: _Optional[bytes] = ...) -> None: ...
+
+class PlanResponse(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: Explanation
+    def __init__(self, explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class OffersRequest(_message.Message):
+    __slots__ = ("accelerator", "num_nodes", "accelerators_per_node")
+    ACCELERATOR_FIELD_NUMBER: _ClassVar[int]
+    NUM_NODES_FIELD_NUMBER: _ClassVar[int]
+    ACCELERATORS_PER_NODE_FIELD_NUMBER: _ClassVar[int]
+    accelerator: str
+    num_nodes: int
+    accelerators_per_node: int
+    def __init__(self, accelerator: _Optional[str] = ..., num_nodes: _Optional[int] = ..., accelerators_per_node: _Optional[int] = ...) -> None: ...
+
+class Offer(_message.Message):
+    __slots__ = ("site", "pool", "accelerator", "cards_free", "cards_usable", "cards_total", "cards_per_node", "yuan_per_card_hour", "site_state", "reported_at", "fits_now", "city", "supernodes")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    ACCELERATOR_FIELD_NUMBER: _ClassVar[int]
+    CARDS_FREE_FIELD_NUMBER: _ClassVar[int]
+    CARDS_USABLE_FIELD_NUMBER: _ClassVar[int]
+    CARDS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    CARDS_PER_NODE_FIELD_NUMBER: _ClassVar[int]
+    YUAN_PER_CARD_HOUR_FIELD_NUMBER: _ClassVar[int]
+    SITE_STATE_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_AT_FIELD_NUMBER: _ClassVar[int]
+    FITS_NOW_FIELD_NUMBER: _ClassVar[int]
+    CITY_FIELD_NUMBER: _ClassVar[int]
+    SUPERNODES_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    pool: str
+    accelerator: str
+    cards_free: int
+    cards_usable: int
+    cards_total: int
+    cards_per_node: int
+    yuan_per_card_hour: float
+    site_state: str
+    reported_at: float
+    fits_now: bool
+    city: str
+    supernodes: int
+    def __init__(self, site: _Optional[str] = ..., pool: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards_free: _Optional[int] = ..., cards_usable: _Optional[int] = ..., cards_total: _Optional[int] = ..., cards_per_node: _Optional[int] = ..., yuan_per_card_hour: _Optional[float] = ..., site_state: _Optional[str] = ..., reported_at: _Optional[float] = ..., fits_now: _Optional[bool] = ..., city: _Optional[str] = ..., supernodes: _Optional[int] = ...) -> None: ...
+
+class OffersResponse(_message.Message):
+    __slots__ = ("offers",)
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    offers: _containers.RepeatedCompositeFieldContainer[Offer]
+    def __init__(self, offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ...) -> None: ...
+
+class AcceleratorsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AcceleratorsResponse(_message.Message):
+    __slots__ = ("accelerators",)
+    ACCELERATORS_FIELD_NUMBER: _ClassVar[int]
+    accelerators: _containers.RepeatedCompositeFieldContainer[_accelerator_pb2.Accelerator]
+    def __init__(self, accelerators: _Optional[_Iterable[_Union[_accelerator_pb2.Accelerator, _Mapping]]] = ...) -> None: ...
+
+class PutBundleRequest(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class PutBundleResponse(_message.Message):
+    __slots__ = ("bundle",)
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    bundle: _job_pb2.Bundle
+    def __init__(self, bundle: _Optional[_Union[_job_pb2.Bundle, _Mapping]] = ...) -> None: ...

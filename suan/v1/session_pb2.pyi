@@ -1,0 +1,352 @@
+from suan.v1 import job_pb2 as _job_pb2
+from suan.v1 import site_pb2 as _site_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ReportKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REPORT_KIND_UNSPECIFIED: _ClassVar[ReportKind]
+    REPORT_KIND_REJECTED: _ClassVar[ReportKind]
+    REPORT_KIND_STARTED: _ClassVar[ReportKind]
+    REPORT_KIND_ENDED: _ClassVar[ReportKind]
+REPORT_KIND_UNSPECIFIED: ReportKind
+REPORT_KIND_REJECTED: ReportKind
+REPORT_KIND_STARTED: ReportKind
+REPORT_KIND_ENDED: ReportKind
+
+class AgentMessage(_message.Message):
+    __slots__ = ("hello", "heartbeat", "capacity", "reports", "grant_results", "log_chunk", "reconcile")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    GRANT_RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LOG_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    RECONCILE_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    heartbeat: Heartbeat
+    capacity: Capacity
+    reports: Reports
+    grant_results: GrantResults
+    log_chunk: LogChunk
+    reconcile: Reconcile
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., reports: _Optional[_Union[Reports, _Mapping]] = ..., grant_results: _Optional[_Union[GrantResults, _Mapping]] = ..., log_chunk: _Optional[_Union[LogChunk, _Mapping]] = ..., reconcile: _Optional[_Union[Reconcile, _Mapping]] = ...) -> None: ...
+
+class BrokerMessage(_message.Message):
+    __slots__ = ("verdicts", "heartbeat_reply", "grants", "stops", "report_ack", "log_request", "goodbye")
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_REPLY_FIELD_NUMBER: _ClassVar[int]
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
+    STOPS_FIELD_NUMBER: _ClassVar[int]
+    REPORT_ACK_FIELD_NUMBER: _ClassVar[int]
+    LOG_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    verdicts: Verdicts
+    heartbeat_reply: HeartbeatReply
+    grants: Grants
+    stops: Stops
+    report_ack: ReportAck
+    log_request: LogRequest
+    goodbye: Goodbye
+    def __init__(self, verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., grants: _Optional[_Union[Grants, _Mapping]] = ..., stops: _Optional[_Union[Stops, _Mapping]] = ..., report_ack: _Optional[_Union[ReportAck, _Mapping]] = ..., log_request: _Optional[_Union[LogRequest, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+
+class AttemptId(_message.Message):
+    __slots__ = ("job_id", "epoch")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    epoch: int
+    def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class HeldAttempt(_message.Message):
+    __slots__ = ("id", "state", "remaining_seconds")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    id: AttemptId
+    state: _job_pb2.AttemptState
+    remaining_seconds: float
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., state: _Optional[_Union[_job_pb2.AttemptState, str]] = ..., remaining_seconds: _Optional[float] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("site", "session", "boot_id", "term_seen", "attempts", "capacity", "facts", "protocol", "report_seq_head")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    TERM_SEEN_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    REPORT_SEQ_HEAD_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    session: str
+    boot_id: str
+    term_seen: int
+    attempts: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
+    capacity: Capacity
+    facts: _site_pb2.SiteFacts
+    protocol: int
+    report_seq_head: int
+    def __init__(self, site: _Optional[str] = ..., session: _Optional[str] = ..., boot_id: _Optional[str] = ..., term_seen: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., facts: _Optional[_Union[_site_pb2.SiteFacts, _Mapping]] = ..., protocol: _Optional[int] = ..., report_seq_head: _Optional[int] = ...) -> None: ...
+
+class Reconcile(_message.Message):
+    __slots__ = ("session", "attempts", "grant_seq_seen")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    GRANT_SEQ_SEEN_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    attempts: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
+    grant_seq_seen: int
+    def __init__(self, session: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., grant_seq_seen: _Optional[int] = ...) -> None: ...
+
+class Verdicts(_message.Message):
+    __slots__ = ("session", "term", "keep", "stop", "acknowledge", "expect", "heartbeat_seconds", "hello")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
+    EXPECT_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    term: int
+    keep: _containers.RepeatedCompositeFieldContainer[AttemptId]
+    stop: _containers.RepeatedCompositeFieldContainer[AttemptId]
+    acknowledge: _containers.RepeatedCompositeFieldContainer[AttemptId]
+    expect: _containers.RepeatedCompositeFieldContainer[AttemptId]
+    heartbeat_seconds: float
+    hello: bool
+    def __init__(self, session: _Optional[str] = ..., term: _Optional[int] = ..., keep: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., acknowledge: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., expect: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., heartbeat_seconds: _Optional[float] = ..., hello: _Optional[bool] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("session", "seq", "digest", "grant_seq_seen", "report_seq_head")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    GRANT_SEQ_SEEN_FIELD_NUMBER: _ClassVar[int]
+    REPORT_SEQ_HEAD_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    seq: int
+    digest: int
+    grant_seq_seen: int
+    report_seq_head: int
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., digest: _Optional[int] = ..., grant_seq_seen: _Optional[int] = ..., report_seq_head: _Optional[int] = ...) -> None: ...
+
+class HeartbeatReply(_message.Message):
+    __slots__ = ("session", "seq", "term", "reconcile", "stop")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    RECONCILE_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    seq: int
+    term: int
+    reconcile: bool
+    stop: _containers.RepeatedCompositeFieldContainer[AttemptId]
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., term: _Optional[int] = ..., reconcile: _Optional[bool] = ..., stop: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ...) -> None: ...
+
+class Capacity(_message.Message):
+    __slots__ = ("session", "seq", "pools", "reflects_grant_seq", "full", "facts")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    POOLS_FIELD_NUMBER: _ClassVar[int]
+    REFLECTS_GRANT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FULL_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    seq: int
+    pools: _containers.RepeatedCompositeFieldContainer[_site_pb2.Pool]
+    reflects_grant_seq: int
+    full: bool
+    facts: _site_pb2.SiteFacts
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[_site_pb2.Pool, _Mapping]]] = ..., reflects_grant_seq: _Optional[int] = ..., full: _Optional[bool] = ..., facts: _Optional[_Union[_site_pb2.SiteFacts, _Mapping]] = ...) -> None: ...
+
+class Slice(_message.Message):
+    __slots__ = ("supernode", "num_nodes", "cards")
+    SUPERNODE_FIELD_NUMBER: _ClassVar[int]
+    NUM_NODES_FIELD_NUMBER: _ClassVar[int]
+    CARDS_FIELD_NUMBER: _ClassVar[int]
+    supernode: str
+    num_nodes: int
+    cards: int
+    def __init__(self, supernode: _Optional[str] = ..., num_nodes: _Optional[int] = ..., cards: _Optional[int] = ...) -> None: ...
+
+class Grant(_message.Message):
+    __slots__ = ("id", "grant_seq", "anchor_seq", "pool", "slices", "variant", "tenant", "project", "user", "name", "spec_sha256", "lease_class", "lease_seconds", "array_index", "array_id", "preempted_count", "signature")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    GRANT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_SEQ_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    SLICES_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SPEC_SHA256_FIELD_NUMBER: _ClassVar[int]
+    LEASE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_INDEX_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_ID_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    id: AttemptId
+    grant_seq: int
+    anchor_seq: int
+    pool: str
+    slices: _containers.RepeatedCompositeFieldContainer[Slice]
+    variant: int
+    tenant: str
+    project: str
+    user: str
+    name: str
+    spec_sha256: str
+    lease_class: str
+    lease_seconds: float
+    array_index: int
+    array_id: str
+    preempted_count: int
+    signature: bytes
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., grant_seq: _Optional[int] = ..., anchor_seq: _Optional[int] = ..., pool: _Optional[str] = ..., slices: _Optional[_Iterable[_Union[Slice, _Mapping]]] = ..., variant: _Optional[int] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., spec_sha256: _Optional[str] = ..., lease_class: _Optional[str] = ..., lease_seconds: _Optional[float] = ..., array_index: _Optional[int] = ..., array_id: _Optional[str] = ..., preempted_count: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Grants(_message.Message):
+    __slots__ = ("session", "term", "grants", "specs")
+    class SpecsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
+    SPECS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    term: int
+    grants: _containers.RepeatedCompositeFieldContainer[Grant]
+    specs: _containers.ScalarMap[str, bytes]
+    def __init__(self, session: _Optional[str] = ..., term: _Optional[int] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., specs: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+
+class GrantResult(_message.Message):
+    __slots__ = ("id", "accepted", "refusal")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    id: AttemptId
+    accepted: bool
+    refusal: _job_pb2.Failure
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., accepted: _Optional[bool] = ..., refusal: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ...) -> None: ...
+
+class GrantResults(_message.Message):
+    __slots__ = ("session", "results")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    results: _containers.RepeatedCompositeFieldContainer[GrantResult]
+    def __init__(self, session: _Optional[str] = ..., results: _Optional[_Iterable[_Union[GrantResult, _Mapping]]] = ...) -> None: ...
+
+class Stop(_message.Message):
+    __slots__ = ("id", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: AttemptId
+    reason: str
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Stops(_message.Message):
+    __slots__ = ("session", "stops")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    STOPS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    stops: _containers.RepeatedCompositeFieldContainer[Stop]
+    def __init__(self, session: _Optional[str] = ..., stops: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("report_seq", "id", "kind", "at", "exit_code", "outcome", "failure", "receipt")
+    REPORT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    report_seq: int
+    id: AttemptId
+    kind: ReportKind
+    at: float
+    exit_code: int
+    outcome: str
+    failure: _job_pb2.Failure
+    receipt: bytes
+    def __init__(self, report_seq: _Optional[int] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., kind: _Optional[_Union[ReportKind, str]] = ..., at: _Optional[float] = ..., exit_code: _Optional[int] = ..., outcome: _Optional[str] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., receipt: _Optional[bytes] = ...) -> None: ...
+
+class Reports(_message.Message):
+    __slots__ = ("session", "reports")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    reports: _containers.RepeatedCompositeFieldContainer[Report]
+    def __init__(self, session: _Optional[str] = ..., reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ...) -> None: ...
+
+class ReportAck(_message.Message):
+    __slots__ = ("session", "report_seq")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REPORT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    report_seq: int
+    def __init__(self, session: _Optional[str] = ..., report_seq: _Optional[int] = ...) -> None: ...
+
+class LogRequest(_message.Message):
+    __slots__ = ("request_id", "id", "rank", "stream", "offset", "limit_bytes", "wait_seconds")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    id: AttemptId
+    rank: int
+    stream: str
+    offset: int
+    limit_bytes: int
+    wait_seconds: float
+    def __init__(self, request_id: _Optional[str] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., rank: _Optional[int] = ..., stream: _Optional[str] = ..., offset: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
+
+class LogChunk(_message.Message):
+    __slots__ = ("session", "request_id", "data", "next_offset", "at_end", "failure", "ranks")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    AT_END_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RANKS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    request_id: str
+    data: bytes
+    next_offset: int
+    at_end: bool
+    failure: _job_pb2.Failure
+    ranks: int
+    def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ..., data: _Optional[bytes] = ..., next_offset: _Optional[int] = ..., at_end: _Optional[bool] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., ranks: _Optional[int] = ...) -> None: ...
+
+class Goodbye(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
