@@ -1,0 +1,154 @@
+"""What administrators ask of the core. Every act enters the audit log before its effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from broker.core.messages import (
+    Approve,
+    CreateToken,
+    Done,
+    Goodbye,
+    Join,
+    Joined,
+    PutRow,
+    Refusal,
+    Removed,
+    RemoveSite,
+    Reply,
+    SetDrain,
+)
+from broker.core.reports import lose_attempt
+from broker.core.rows import Dataset, JoinToken, PendingJoin, Site, Tenant
+from broker.core.transaction import Transaction
+
+
+def on_create_token(tx: Transaction, event: CreateToken) -> Reply:
+    """Keep a join token's hash; tokens past their time make room."""
+    for token in [t for t in tx.state.tokens.values() if t.expires_at <= tx.now.wall]:
+        tx.delete(token.key)
+    if len(tx.state.tokens) >= tx.limits.tokens_max:
+        return Refusal("TooManyTokens", "too many join tokens are open", "RESOURCE_EXHAUSTED")
+    tx.audit(event.actor, "token.create", f"site/{event.token.site}", event.token.id)
+    tx.put(event.token)
+    return Done()
+
+
+def on_join(tx: Transaction, event: Join) -> Reply:
+    """Check the token, bind it to the key, and keep the request until it is approved."""
+    token = tx.state.tokens.get(event.token_id)
+    refusal = _token_refusal(token, event, tx.now.wall)
+    if refusal is not None:
+        tx.audit(f"site/{event.site}", "join.refused", f"site/{event.site}", refusal.code)
+        return refusal
+    assert token is not None
+    pending = tx.state.joins.get(event.site)
+    if not token.key_sha256:
+        tx.put(replace(token, key_sha256=event.key_sha256, used_at=tx.now.wall))
+        tx.audit(f"site/{event.site}", "join.request", f"site/{event.site}", event.fingerprint)
+        pending = PendingJoin(
+            event.site, event.csr_pem, event.fingerprint, tx.now.wall, event.token_id
+        )
+        tx.put(pending)
+    if pending is None or pending.fingerprint != event.fingerprint:
+        return Refusal("TokenUsed", "a newer request took this one's place", "PERMISSION_DENIED")
+    return Joined(pending.fingerprint, pending.certificate_pem)
+
+
+def _token_refusal(token: JoinToken | None, event: Join, wall: float) -> Refusal | None:
+    """Why this token does not open the door, if so. Hashes are compared, never secrets."""
+    again = "ask an administrator for a new one: `suan site token SITE`"
+    if token is None or token.secret_sha256 != event.secret_sha256:
+        return Refusal("TokenUnknown", "this join token is not known", "PERMISSION_DENIED", again)
+    if token.site != event.site:
+        message = f"this token is for another site than {event.site}"
+        return Refusal("TokenWrongSite", message, "PERMISSION_DENIED", again)
+    if token.key_sha256 and token.key_sha256 != event.key_sha256:
+        message = "this token was already used with another key"
+        return Refusal("TokenUsed", message, "PERMISSION_DENIED", again)
+    if not token.key_sha256 and token.expires_at <= wall:
+        return Refusal("TokenExpired", "this join token has expired", "PERMISSION_DENIED", again)
+    return None
+
+
+def on_approve(tx: Transaction, event: Approve) -> Reply:
+    """Give the site its certificate and register it."""
+    pending = tx.state.joins.get(event.site)
+    if pending is None:
+        return Refusal("NothingPending", f"{event.site} has asked for nothing", "NOT_FOUND")
+    if pending.fingerprint != event.fingerprint:
+        return Refusal(
+            "FingerprintDiffers",
+            f"{event.site} asked with key {pending.fingerprint}",
+            "FAILED_PRECONDITION",
+            "compare the fingerprint with the operator before approving",
+        )
+    if event.site not in tx.state.sites and len(tx.state.sites) >= tx.limits.sites_max:
+        return Refusal("TooManySites", f"at most {tx.limits.sites_max}", "RESOURCE_EXHAUSTED")
+    tx.audit(event.actor, "site.approve", f"site/{event.site}", event.fingerprint)
+    tx.put(replace(pending, certificate_pem=event.certificate_pem))
+    known = tx.state.sites.get(event.site)
+    if known is None:
+        tx.put(Site(event.site, tx.now.wall, event.fingerprint))
+    else:
+        tx.put(replace(known, certificate_fingerprint=event.fingerprint))
+    return Done()
+
+
+def on_set_drain(tx: Transaction, event: SetDrain) -> Reply:
+    """Place nothing new at a site, or again."""
+    site = tx.state.sites.get(event.site)
+    if site is None:
+        return _no_site(event.site)
+    changed = (site.draining, site.reason) != (event.draining, event.reason)
+    if changed:
+        action = "site.drain" if event.draining else "site.resume"
+        tx.audit(event.actor, action, site.key, event.reason)
+        tx.put(replace(site, draining=event.draining, reason=event.reason))
+    return Done(changed)
+
+
+def on_remove_site(tx: Transaction, event: RemoveSite) -> Reply:
+    """Forget a site. While attempts live there, only on the word that they may be orphaned."""
+    site = tx.state.sites.get(event.site)
+    if site is None:
+        return _no_site(event.site)
+    live = list(tx.state.live_at(event.site))
+    if live and not event.orphan:
+        return Refusal(
+            "SiteBusy",
+            f"{len(live)} attempts live at {event.site}",
+            "FAILED_PRECONDITION",
+            f"`suan site drain {event.site}` first, or give them up with --orphan",
+        )
+    orphaned = tuple(job.id for job, _ in live)
+    tx.audit(event.actor, "site.remove", site.key, f"{len(orphaned)} orphaned")
+    for job, attempt in live:
+        lose_attempt(tx, job, attempt, "SiteRemoved", f"{event.site} was removed")
+    presence = tx.memory.presence.pop(event.site, None)
+    if presence is not None and presence.connected:
+        tx.send(presence, Goodbye("SiteRemoved", "an administrator removed this site"))
+    tx.delete(site.key)
+    tx.delete(f"join/{event.site}")
+    return Removed(orphaned)
+
+
+def on_put_row(tx: Transaction, event: PutRow) -> Reply:
+    """Write a tenant, a dataset or the network as a whole."""
+    row = event.row
+    known: object = tx.state.network
+    if isinstance(row, Tenant):
+        known = tx.state.tenants.get(row.name)
+    elif isinstance(row, Dataset):
+        known = tx.state.datasets.get(row.name)
+    if known == row:
+        return Done(changed=False)
+    if isinstance(row, Dataset) and len(tx.state.datasets) >= tx.limits.datasets_max:
+        return Refusal("TooManyDatasets", "the catalogue is full", "RESOURCE_EXHAUSTED")
+    tx.audit(event.actor, f"{row.key.partition('/')[0]}.put", row.key)
+    tx.put(row)
+    return Done()
+
+
+def _no_site(name: str) -> Refusal:
+    return Refusal("SiteNotFound", f"no site {name}", "NOT_FOUND", "see `suan site list`")

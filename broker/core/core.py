@@ -1,0 +1,74 @@
+"""`handle(events, now)`: the broker's decisions, one batch at a time.
+
+It returns records, sends and replies. The shell stores the records, then releases the
+rest. Nothing else in the house decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from broker.core import admin, dispatch, liveness, reconcile, reports, submission
+from broker.core.limits import Limits
+from broker.core.messages import (
+    Approve,
+    Cancel,
+    Capacity,
+    CreateToken,
+    Event,
+    Heartbeat,
+    Hello,
+    Join,
+    Now,
+    Proposals,
+    PutBundle,
+    PutRow,
+    Reconcile,
+    RemoveSite,
+    Reply,
+    Reports,
+    SessionClosed,
+    SetDrain,
+    Step,
+    Submit,
+    Tick,
+)
+from broker.core.state import State
+from broker.core.transaction import Memory, Transaction
+
+HANDLERS: dict[type, Callable[[Transaction, Any], Reply | None]] = {
+    Submit: submission.on_submit,
+    Cancel: submission.on_cancel,
+    PutBundle: submission.on_put_bundle,
+    CreateToken: admin.on_create_token,
+    Join: admin.on_join,
+    Approve: admin.on_approve,
+    SetDrain: admin.on_set_drain,
+    RemoveSite: admin.on_remove_site,
+    PutRow: admin.on_put_row,
+    Hello: reconcile.on_hello,
+    Reconcile: reconcile.on_reconcile,
+    Heartbeat: reconcile.on_heartbeat,
+    Capacity: reconcile.on_capacity,
+    SessionClosed: reconcile.on_session_closed,
+    Reports: reports.on_reports,
+    Proposals: dispatch.on_proposals,
+    Tick: liveness.on_tick,
+}
+
+
+class Core:
+    """The pure core over a state that was loaded; `term` is the leader's own."""
+
+    def __init__(self, state: State, limits: Limits, term: int, now: Now) -> None:
+        self.memory = Memory(
+            state, limits, term, started_elapsed=now.elapsed, heard_elapsed=now.elapsed
+        )
+
+    def handle(self, events: Sequence[Event], now: Now) -> Step:
+        """Apply a batch in order. `replies[i]` answers `events[i]`."""
+        transaction = Transaction(self.memory, now)
+        replies = tuple(HANDLERS[type(event)](transaction, event) for event in events)
+        records, sends = transaction.close()
+        return Step(records, sends, replies)

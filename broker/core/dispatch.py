@@ -1,0 +1,99 @@
+"""From a round's proposals to grants: each is checked against the present, stale ones dropped."""
+
+from __future__ import annotations
+
+from broker.core.lifecycle import JobEvent, JobState
+from broker.core.messages import Done, Grant, Proposals, Reply
+from broker.core.presence import SitePresence
+from broker.core.rows import Attempt, Job
+from broker.core.transaction import Transaction
+from scheduler.model import Explanation, Placement, SiteState, Verdict
+
+
+def on_proposals(tx: Transaction, event: Proposals) -> Reply:
+    """Grant what still holds and keep what the round had to say."""
+    granted = sum(1 for placement in event.placements if _grant(tx, placement))
+    for key, explanation in event.explanations:
+        _remember(tx, key, explanation, event.decided_at)
+    return Done(changed=granted > 0)
+
+
+def _grant(tx: Transaction, placement: Placement) -> bool:
+    job = tx.state.jobs.get(placement.job_id)
+    if job is None or job.state is not JobState.QUEUED:
+        return False
+    site_name, _, pool_name = placement.pool.partition("/")
+    presence = _open_site(tx, site_name)
+    if presence is None or not _array_has_room(tx, job):
+        return False
+    pool = presence.pools.get(pool_name)
+    epoch = job.attempts[-1].epoch + 1 if job.attempts else 1
+    if pool is None or not pool.take((job.id, epoch), presence.grant_seq + 1, placement.slices):
+        return False
+    presence.grant_seq += 1
+    attempt = Attempt(
+        epoch=epoch,
+        site=site_name,
+        pool=placement.pool,
+        accelerator=pool.reported.accelerator,
+        variant=placement.variant,
+        slices=placement.slices,
+        placed_at=tx.now.wall,
+        score=placement.score,
+    )
+    tx.change(job, JobEvent.PLACE, attempt)
+    tx.grant(site_name, _grant_message(tx, job, attempt, presence, pool_name))
+    return True
+
+
+def _grant_message(
+    tx: Transaction, job: Job, attempt: Attempt, presence: SitePresence, pool_name: str
+) -> Grant:
+    spec = tx.spec_of(job)
+    return Grant(
+        job_id=job.id,
+        epoch=attempt.epoch,
+        grant_seq=presence.grant_seq,
+        anchor_seq=presence.heartbeat_seq,
+        pool=pool_name,
+        slices=attempt.slices,
+        variant=attempt.variant,
+        tenant=job.tenant,
+        project=job.project,
+        user=job.user,
+        name=job.name,
+        spec_sha256=job.spec_sha256,
+        lease_class=spec.lease_class,
+        lease_seconds=spec.lease_seconds,
+        array_id=job.array_id,
+        array_index=job.array_index,
+        preempted_count=sum(1 for a in job.attempts if a.outcome == "preempted"),
+    )
+
+
+def _open_site(tx: Transaction, name: str) -> SitePresence | None:
+    row = tx.state.sites.get(name)
+    presence = tx.memory.presence.get(name)
+    if row is None or presence is None:
+        return None
+    return presence if presence.state(row.draining) is SiteState.OPEN else None
+
+
+def _array_has_room(tx: Transaction, job: Job) -> bool:
+    if not job.array_id:
+        return True
+    parallel_max = tx.spec_of(job).parallel_max
+    return not parallel_max or tx.state.array_live.get(job.array_id, 0) < parallel_max
+
+
+def _remember(tx: Transaction, key: str, explanation: Explanation, decided_at: float) -> None:
+    """Keep the newest word on a class, the oldest classes forgotten first."""
+    kept = tx.memory.explanations
+    kept[key] = explanation, decided_at
+    kept.move_to_end(key)
+    while len(kept) > tx.limits.explanations_max:
+        kept.popitem(last=False)
+    if explanation.verdict is Verdict.NEVER:
+        tx.memory.never_since.setdefault(key, tx.now.wall)
+    else:
+        tx.memory.never_since.pop(key, None)

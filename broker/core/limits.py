@@ -1,0 +1,43 @@
+"""The limits and periods of the core: each with its default and its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Configured once at the start."""
+
+    queued_jobs_per_tenant_max: int = 1_000_000
+    jobs_max: int = 2_000_000  # all that are kept, finished ones too
+    jobs_per_submit_max: int = 1_000
+    sites_max: int = 5_000
+    tokens_max: int = 1_000
+    datasets_max: int = 10_000
+    bundles_bytes_max: int = 256 << 20
+    bundle_bytes_max: int = 2 << 20
+    retention_seconds: float = 7 * 86_400.0  # of finished jobs
+    attempts_max: int = 10  # of one job, whoever was at fault
+    specs_per_session_max: int = 10_000  # remembered as sent; beyond, sent again
+    classes_per_round_max: int = 2_000
+    jobs_per_class_max: int = 5_000  # offered to one round
+    holds_max: int = 10_000
+    hold_seconds: float = 30.0  # a shape a site refused is not offered again for so long
+    explanations_max: int = 10_000
+    unplaceable_seconds: float = 86_400.0  # a job that nothing could ever run fails after this
+    # Leases and silence (reference: the lease protocol)
+    heartbeat_seconds: float = 10.0
+    heartbeats_per_second_max: float = 100.0
+    suspect_heartbeats: float = 3.0  # silence of so many heartbeats: place nothing new
+    lost_seconds: float = 120.0  # silence after which attempts are orphaned
+    clock_drift: float = 0.001  # bound on relative rate error of either clock
+    kill_seconds: float = 30.0  # from a lease's end to verified death at a site
+    lease_seconds: float = 600.0  # of class "restart"
+    lease_seconds_min: float = 60.0
+    lease_seconds_max: float = 86_400.0
+
+    def takeback_seconds(self, lease_seconds: float) -> float:
+        """How long the broker waits, on its own clock, before an unheard lease is over."""
+        drift = self.clock_drift
+        return (lease_seconds + self.kill_seconds) / (1 - drift) * (1 + drift)

@@ -1,0 +1,110 @@
+"""What sites report of attempts. Each report has its effect once, whatever is resent.
+
+A report of an epoch that is no longer the job's newest, or of a job that has ended,
+changes nothing and is acknowledged all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from broker.core.lifecycle import (
+    AttemptEvent,
+    AttemptState,
+    JobEvent,
+    JobState,
+    next_attempt_state,
+)
+from broker.core.messages import Report, ReportAck, Reports
+from broker.core.policy import after_attempt
+from broker.core.rows import Attempt, Failure, Job
+from broker.core.transaction import Transaction
+from scheduler.model import Hold
+
+
+def on_reports(tx: Transaction, event: Reports) -> None:
+    """Apply the reports of one session in order and acknowledge the last."""
+    presence = tx.memory.presence.get(event.site)
+    if presence is None or presence.session != event.session or not event.reports:
+        return
+    for report in event.reports:
+        _apply(tx, event.site, report)
+    presence.report_seq = max(presence.report_seq, event.reports[-1].report_seq)
+    tx.send(presence, ReportAck(event.reports[-1].report_seq))
+
+
+def _apply(tx: Transaction, site: str, report: Report) -> None:
+    job = tx.state.jobs.get(report.job_id)
+    attempt = job.attempt if job else None
+    if job is None or attempt is None or (attempt.epoch, attempt.site) != (report.epoch, site):
+        return
+    if not attempt.live:
+        _apply_late(tx, job, attempt, report)
+    elif report.kind == "started":
+        _start(tx, job, attempt, report.at)
+    else:
+        end_attempt(tx, job, attempt, report)
+
+
+def _start(tx: Transaction, job: Job, attempt: Attempt, at: float) -> Job:
+    if attempt.state is AttemptState.RUNNING:
+        return job
+    state = next_attempt_state(attempt.state, AttemptEvent.START, job)
+    started = replace(attempt, state=state, started_at=at)
+    if job.state is JobState.PLACED:
+        return tx.change(job, JobEvent.START, started)
+    return tx.update_attempt(job, started)
+
+
+def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
+    """End the live attempt as reported; the job follows by policy."""
+    if report.outcome == "succeeded" and job.state is JobState.PLACED:
+        job = _start(tx, job, attempt, report.at)
+        attempt = job.attempts[-1]
+    ended = replace(
+        attempt,
+        state=next_attempt_state(attempt.state, AttemptEvent.END, job),
+        ended_at=report.at,
+        outcome=report.outcome,
+        exit_code=report.exit_code,
+        failure=report.failure,
+    )
+    if job.state is JobState.CANCELLING:
+        tx.change(job, JobEvent.ATTEMPT_END, ended, job.failure)
+        return
+    if report.kind == "rejected":
+        _hold_off(tx, ended)
+    event = after_attempt(job, tx.spec_of(job), report.outcome, report.failure, tx.limits)
+    failure = None if event is JobEvent.SUCCEED else report.failure or _unnamed(report)
+    tx.change(job, event, ended, failure)
+
+
+def _apply_late(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
+    """The success of an attempt given up for lost counts while no other was granted."""
+    if job.state is not JobState.QUEUED or attempt.outcome != "lost":
+        return
+    if report.kind == "ended" and report.outcome == "succeeded":
+        found = replace(attempt, outcome="succeeded", ended_at=report.at, failure=None)
+        tx.change(job, JobEvent.RECOVER, found)
+
+
+def _hold_off(tx: Transaction, attempt: Attempt) -> None:
+    """Do not offer this shape to this pool again for a while."""
+    part = attempt.slices[0]
+    until = tx.now.wall + tx.limits.hold_seconds
+    key = attempt.pool, attempt.nodes, part.cards
+    tx.memory.holds[key] = Hold(attempt.pool, attempt.nodes, part.cards, until)
+    tx.memory.holds.move_to_end(key)
+    while len(tx.memory.holds) > tx.limits.holds_max:
+        tx.memory.holds.popitem(last=False)
+
+
+def _unnamed(report: Report) -> Failure:
+    return Failure("site", "Unexplained", f"the site reported {report.outcome} without a reason")
+
+
+def lose_attempt(tx: Transaction, job: Job, attempt: Attempt, code: str, message: str) -> None:
+    """End an attempt that the site can no longer speak for: its lease is over."""
+    failure = Failure("site", code, message)
+    lost = Report(0, job.id, attempt.epoch, "ended", tx.now.wall, "lost", 0, failure)
+    end_attempt(tx, job, attempt, lost)

@@ -1,0 +1,262 @@
+"""The durable rows: what the store holds, one frozen value each, with its key.
+
+Replaying the rows gives the state. A row says nothing of how it is encoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from broker.core.lifecycle import JOB_TERMINAL, AttemptState, JobState
+from scheduler.model import Demand, Link, NetworkNode, Score, Slice
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed: category user | site | broker | network | policy | money."""
+
+    category: str
+    code: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one site; `epoch` is the fencing token. Times are wall seconds."""
+
+    epoch: int
+    site: str
+    pool: str  # pool key: site/name
+    accelerator: str
+    variant: int
+    slices: tuple[Slice, ...]
+    placed_at: float
+    state: AttemptState = AttemptState.OFFERED
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    outcome: str = ""  # succeeded | failed | cancelled | lost | rejected | preempted
+    exit_code: int = 0
+    failure: Failure | None = None
+    score: Score | None = None
+
+    @property
+    def cards(self) -> int:
+        return sum(part.nodes * part.cards for part in self.slices)
+
+    @property
+    def nodes(self) -> int:
+        return sum(part.nodes for part in self.slices)
+
+    @property
+    def live(self) -> bool:
+        return self.state is not AttemptState.ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One wish and all its attempts. Rewritten as a whole at each change."""
+
+    id: str
+    tenant: str
+    project: str
+    user: str
+    name: str
+    spec_sha256: str
+    submitted_at: float
+    priority: int = 0
+    array_id: str = ""
+    array_index: int = 0
+    state: JobState = JobState.QUEUED
+    attempts: tuple[Attempt, ...] = ()
+    failure: Failure | None = None
+    finished_at: float = 0.0
+    revision: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"job/{self.id}"
+
+    @property
+    def terminal(self) -> bool:
+        return self.state in JOB_TERMINAL
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest attempt, if any."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def live_attempt(self) -> Attempt | None:
+        """The newest attempt when it has not ended."""
+        newest = self.attempts[-1] if self.attempts else None
+        return newest if newest is not None and newest.live else None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A job specification: its bytes as transmitted and what the core needs of them."""
+
+    sha256: str
+    data: bytes = field(repr=False)
+    name: str
+    demand: Demand
+    priority: int = 0
+    retry_max: int = 0
+    retry_on: tuple[str, ...] = ()
+    lease_class: str = "restart"  # restart | proof | overlap
+    lease_seconds: float = 600.0
+    parallel_max: int = 0  # of an array; 0: no limit
+
+    @property
+    def key(self) -> str:
+        return f"spec/{self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A registered site. What it offers is soft state and not here."""
+
+    name: str
+    registered_at: float
+    certificate_fingerprint: str = ""
+    draining: bool = False
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"site/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class JoinToken:
+    """A one-use token: only the hash of its secret is kept. Times are wall seconds."""
+
+    id: str
+    secret_sha256: str
+    site: str
+    expires_at: float
+    created_by: str = ""
+    key_sha256: str = ""  # of the public key that used it first; binds the token to it
+    used_at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"token/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingJoin:
+    """A site's request for a certificate; approved when `certificate_pem` is there."""
+
+    site: str
+    csr_pem: bytes = field(repr=False)
+    fingerprint: str
+    requested_at: float
+    token_id: str
+    certificate_pem: bytes = field(default=b"", repr=False)
+
+    @property
+    def key(self) -> str:
+        return f"join/{self.site}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An organisation that submits jobs."""
+
+    name: str
+    queued_jobs_max: int = 0  # 0: the federation's default
+    weight: float = 1.0
+    suspended: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"tenant/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkMap:
+    """The national network model as last applied, with the sources of the figures."""
+
+    nodes: tuple[NetworkNode, ...] = ()
+    links: tuple[Link, ...] = ()
+    sources: tuple[str, ...] = ()  # one per link
+
+    @property
+    def key(self) -> str:
+        return "network/current"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    site: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A named body of data and the sites that hold a whole copy."""
+
+    name: str
+    size_bytes: int
+    replicas: tuple[Replica, ...] = ()
+    regions_allowed: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"dataset/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The small archive of a user's working directory, addressed by content."""
+
+    sha256: str
+    data: bytes = field(repr=False)
+    tenant: str
+    put_at: float
+
+    @property
+    def key(self) -> str:
+        return f"bundle/{self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One entry of the audit log; `hash` chains it to the entry before."""
+
+    seq: int
+    at: float
+    actor: str
+    action: str
+    object: str
+    detail: str
+    hash: str
+
+    @property
+    def key(self) -> str:
+        return f"audit/{self.seq:016d}"
+
+
+Row = Job | Spec | Site | JoinToken | PendingJoin | Tenant | NetworkMap | Dataset | Bundle | Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write this row."""
+
+    row: Row
+
+    @property
+    def key(self) -> str:
+        return self.row.key
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove the row of this key."""
+
+    key: str
+
+
+Record = Put | Delete

@@ -1,0 +1,233 @@
+"""The durable state in memory, with its indexes. `apply(record)` is the only mutator.
+
+Everything here can be rebuilt by applying the store's rows; `check()` says what must hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from broker.core.digest import attempt_digest
+from broker.core.lifecycle import JobState
+from broker.core.queue import Queue
+from broker.core.rows import (
+    Attempt,
+    Audit,
+    Bundle,
+    Dataset,
+    Delete,
+    Job,
+    JoinToken,
+    NetworkMap,
+    PendingJoin,
+    Put,
+    Record,
+    Site,
+    Spec,
+    Tenant,
+)
+
+AUDIT_KEPT = 10_000  # entries in memory
+
+
+class SiteAttempts:
+    """The live attempts at one site: epoch by job, and the digest both sides compare."""
+
+    __slots__ = ("digest", "epochs", "stopping")
+
+    def __init__(self) -> None:
+        self.epochs: dict[str, int] = {}
+        self.stopping: dict[str, int] = {}  # those whose job is being cancelled
+        self.digest = 0
+
+    def add(self, job_id: str, epoch: int) -> None:
+        self.epochs[job_id] = epoch
+        self.digest ^= attempt_digest(job_id, epoch)
+
+    def discard(self, job_id: str) -> None:
+        epoch = self.epochs.pop(job_id, None)
+        self.stopping.pop(job_id, None)
+        if epoch is not None:
+            self.digest ^= attempt_digest(job_id, epoch)
+
+
+class State:
+    """Tables by kind of row, and indexes over jobs."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.specs: dict[str, Spec] = {}
+        self.sites: dict[str, Site] = {}
+        self.tokens: dict[str, JoinToken] = {}
+        self.joins: dict[str, PendingJoin] = {}
+        self.tenants: dict[str, Tenant] = {}
+        self.datasets: dict[str, Dataset] = {}
+        self.bundles: dict[str, Bundle] = {}
+        self.network = NetworkMap()
+        self.audit: dict[int, Audit] = {}
+        self.audit_seq = 0
+        self.audit_hash = ""
+        self.revision = 0
+        # indexes
+        self.queue = Queue()
+        self.attempts: dict[str, SiteAttempts] = {}  # by site
+        self.arrays: dict[str, dict[str, None]] = {}  # array id -> job ids
+        self.by_tenant: dict[str, dict[str, None]] = {}  # oldest first
+        self.spec_uses: dict[str, int] = {}
+        self.finished: dict[str, None] = {}  # oldest first
+        self.cards_held: dict[str, int] = {}  # tenant -> cards of live attempts
+        self.array_live: dict[str, int] = {}  # array id -> live attempts
+        self._tables: dict[type, tuple[dict[str, object], str]] = {
+            Site: (self.sites, "name"),  # type: ignore[dict-item]
+            JoinToken: (self.tokens, "id"),  # type: ignore[dict-item]
+            PendingJoin: (self.joins, "site"),  # type: ignore[dict-item]
+            Tenant: (self.tenants, "name"),  # type: ignore[dict-item]
+            Dataset: (self.datasets, "name"),  # type: ignore[dict-item]
+            Bundle: (self.bundles, "sha256"),  # type: ignore[dict-item]
+            Spec: (self.specs, "sha256"),  # type: ignore[dict-item]
+        }
+
+    def apply(self, record: Record) -> None:
+        """Make one record true. Specs must be applied before the jobs that name them."""
+        if isinstance(record, Delete):
+            self._delete(record.key)
+            return
+        row = record.row
+        if isinstance(row, Job):
+            self._put_job(row)
+        elif isinstance(row, NetworkMap):
+            self.network = row
+        elif isinstance(row, Audit):
+            self.audit[row.seq] = row
+            self.audit.pop(row.seq - AUDIT_KEPT, None)  # older entries stay in the store
+            self.audit_seq, self.audit_hash = row.seq, row.hash
+        else:
+            table, name = self._tables[type(row)]
+            table[getattr(row, name)] = row
+
+    # --- jobs -------------------------------------------------------------
+
+    def _put_job(self, job: Job) -> None:
+        old = self.jobs.get(job.id)
+        if old is None:
+            self.by_tenant.setdefault(job.tenant, {})[job.id] = None
+            if job.array_id:
+                self.arrays.setdefault(job.array_id, {})[job.id] = None
+            self.spec_uses[job.spec_sha256] = self.spec_uses.get(job.spec_sha256, 0) + 1
+        else:
+            self._unindex(old)
+        self.jobs[job.id] = job
+        self.revision = max(self.revision, job.revision)
+        self._index(job, again=old is not None)
+
+    def _index(self, job: Job, again: bool) -> None:
+        if job.state is JobState.QUEUED:
+            self.queue.add(job, self.specs[job.spec_sha256], again)
+        elif job.terminal:
+            self.finished[job.id] = None
+        attempt = job.live_attempt
+        if attempt is not None:
+            self._hold(job, attempt, +1)
+            site = self.attempts.setdefault(attempt.site, SiteAttempts())
+            site.add(job.id, attempt.epoch)
+            if job.state is JobState.CANCELLING:
+                site.stopping[job.id] = attempt.epoch
+
+    def _unindex(self, job: Job) -> None:
+        if job.state is JobState.QUEUED:
+            self.queue.discard(job, self.specs[job.spec_sha256])
+        elif job.terminal:
+            self.finished.pop(job.id, None)
+        attempt = job.live_attempt
+        if attempt is not None:
+            self._hold(job, attempt, -1)
+            self.attempts[attempt.site].discard(job.id)
+
+    def _hold(self, job: Job, attempt: Attempt, sign: int) -> None:
+        self.cards_held[job.tenant] = self.cards_held.get(job.tenant, 0) + sign * attempt.cards
+        if job.array_id:
+            self.array_live[job.array_id] = self.array_live.get(job.array_id, 0) + sign
+
+    def _delete(self, key: str) -> None:
+        kind, _, name = key.partition("/")
+        if kind == "job":
+            self._delete_job(name)
+            return
+        for row_type, (table, _) in self._tables.items():
+            if kind == _KINDS[row_type]:
+                table.pop(name, None)
+
+    def _delete_job(self, job_id: str) -> None:
+        job = self.jobs.pop(job_id, None)
+        if job is None:
+            return
+        self._unindex(job)
+        self.by_tenant[job.tenant].pop(job_id, None)
+        if job.array_id:
+            members = self.arrays[job.array_id]
+            members.pop(job_id, None)
+            if not members:
+                del self.arrays[job.array_id]
+                self.array_live.pop(job.array_id, None)
+        self.spec_uses[job.spec_sha256] -= 1
+
+    # --- reading ----------------------------------------------------------
+
+    def live_at(self, site: str) -> Iterator[tuple[Job, Attempt]]:
+        """The jobs with a live attempt at `site`, each with that attempt."""
+        held = self.attempts.get(site)
+        for job_id in tuple(held.epochs) if held else ():
+            job = self.jobs[job_id]
+            attempt = job.live_attempt
+            if attempt is not None:
+                yield job, attempt
+
+    def queued_of(self, tenant: str) -> int:
+        return self.queue.by_tenant.get(tenant, 0)
+
+    def check(self) -> None:
+        """Assert what must hold of the tables and their indexes."""
+        queued = {job.id for job in self.jobs.values() if job.state is JobState.QUEUED}
+        assert queued == set(self.queue.ids()), "queue index differs from the jobs"
+        for job in self.jobs.values():
+            epochs = [attempt.epoch for attempt in job.attempts]
+            assert epochs == sorted(set(epochs)), f"epochs of {job.id} do not increase: {epochs}"
+            assert not any(a.live for a in job.attempts[:-1]), f"two live attempts of {job.id}"
+            live = job.live_attempt is not None
+            busy = job.state in (JobState.PLACED, JobState.RUNNING, JobState.CANCELLING)
+            assert live == busy, f"job {job.id} is {job.state} with live attempt: {live}"
+            assert job.spec_sha256 in self.specs, f"spec of {job.id} is missing"
+        for site, held in self.attempts.items():
+            digest = 0
+            for job_id, epoch in held.epochs.items():
+                attempt = self.jobs[job_id].live_attempt
+                assert attempt is not None, f"{job_id} is listed at {site} but has ended"
+                assert (attempt.site, attempt.epoch) == (site, epoch), f"{job_id} at {site}"
+                digest ^= attempt_digest(job_id, epoch)
+            assert digest == held.digest, f"digest of {site} differs"
+
+
+_KINDS: dict[type, str] = {
+    Site: "site",
+    JoinToken: "token",
+    PendingJoin: "join",
+    Tenant: "tenant",
+    Dataset: "dataset",
+    Bundle: "bundle",
+    Spec: "spec",
+}
+
+
+def replay(rows: Iterator[Put]) -> State:
+    """The state that these rows give, specs first whatever their order."""
+    state = State()
+    jobs: list[Put] = []
+    for put in rows:
+        if isinstance(put.row, Job):
+            jobs.append(put)
+        else:
+            state.apply(put)
+    jobs.sort(key=lambda put: (put.row.submitted_at, put.row.key))  # type: ignore[union-attr]
+    for put in jobs:
+        state.apply(put)
+    return state

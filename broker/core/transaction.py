@@ -1,0 +1,163 @@
+"""One batch in the making: handlers read the state here and change it only through it.
+
+Every change is applied at once, so that the next event of the batch sees it, and kept
+as a record; of several changes to one row only the last is stored.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+from broker.core.lifecycle import JobEvent, next_job_state
+from broker.core.limits import Limits
+from broker.core.messages import Grant, Grants, Now, Send, SiteMessage
+from broker.core.presence import SitePresence
+from broker.core.rows import Attempt, Audit, Delete, Failure, Job, Put, Record, Row, Spec
+from broker.core.state import State
+from scheduler.model import Explanation, Hold
+
+
+@dataclass(slots=True)
+class Memory:
+    """The core's whole memory: durable tables and soft state."""
+
+    state: State
+    limits: Limits
+    term: int
+    presence: dict[str, SitePresence] = field(default_factory=dict)
+    holds: OrderedDict[tuple[str, int, int], Hold] = field(default_factory=OrderedDict)
+    explanations: OrderedDict[str, tuple[Explanation, float]] = field(default_factory=OrderedDict)
+    never_since: dict[str, float] = field(default_factory=dict)  # class key -> wall seconds
+    started_elapsed: float = 0.0  # when this leader began
+    heard_elapsed: float = 0.0  # when any site was last heard
+
+
+class Transaction:
+    """The records and sends of one batch."""
+
+    def __init__(self, memory: Memory, now: Now) -> None:
+        self.memory = memory
+        self.state = memory.state
+        self.limits = memory.limits
+        self.now = now
+        self._records: dict[str, Record] = {}
+        self._sends: list[Send] = []
+        self._grants: dict[str, list[Grant]] = {}
+
+    # --- rows -------------------------------------------------------------
+
+    def put(self, row: Row) -> None:
+        """Write a row: applied now, stored with the batch."""
+        record = Put(row)
+        self.state.apply(record)
+        self._records[row.key] = record
+
+    def delete(self, key: str) -> None:
+        record = Delete(key)
+        self.state.apply(record)
+        self._records[key] = record
+
+    def change(
+        self,
+        job: Job,
+        event: JobEvent,
+        attempt: Attempt | None = None,
+        failure: Failure | None = None,
+    ) -> Job:
+        """Move a job along its table; `attempt` replaces its newest or is appended to them.
+
+        Raises InvalidTransition when the table has no such pair.
+        """
+        state = next_job_state(job.state, event, job)
+        attempts = job.attempts if attempt is None else _with_attempt(job.attempts, attempt)
+        changed = Job(
+            job.id,
+            job.tenant,
+            job.project,
+            job.user,
+            job.name,
+            job.spec_sha256,
+            job.submitted_at,
+            job.priority,
+            job.array_id,
+            job.array_index,
+            state,
+            attempts,
+            failure,
+            0.0,
+            self.state.revision + 1,
+        )
+        if changed.terminal:
+            changed = replace(changed, finished_at=self.now.wall)
+        self.put(changed)
+        return changed
+
+    def update_attempt(self, job: Job, attempt: Attempt) -> Job:
+        """Rewrite the newest attempt without moving the job."""
+        changed = replace(
+            job,
+            attempts=_with_attempt(job.attempts, attempt),
+            revision=self.state.revision + 1,
+        )
+        self.put(changed)
+        return changed
+
+    def spec_of(self, job: Job) -> Spec:
+        return self.state.specs[job.spec_sha256]
+
+    def audit(self, actor: str, action: str, subject: str, detail: str = "") -> None:
+        """Append to the audit log, chained by hash to the entry before."""
+        seq = self.state.audit_seq + 1
+        text = "\x1f".join(
+            (self.state.audit_hash, str(seq), repr(self.now.wall), actor, action, subject, detail)
+        )
+        digest = sha256(text.encode()).hexdigest()
+        self.put(Audit(seq, self.now.wall, actor, action, subject, detail, digest))
+
+    # --- sends ------------------------------------------------------------
+
+    def send(self, presence: SitePresence, message: SiteMessage) -> None:
+        """Send to a site's present session, after the batch is durable."""
+        self._sends.append(Send(presence.gateway, presence.site, presence.session, message))
+
+    def refuse_session(self, send: Send) -> None:
+        """Answer a session that is not, and will not be, the site's present one."""
+        self._sends.append(send)
+
+    def grant(self, site: str, grant: Grant) -> None:
+        """Collect a grant: each site gets one message of them per batch."""
+        self._grants.setdefault(site, []).append(grant)
+
+    def close(self) -> tuple[tuple[Record, ...], tuple[Send, ...]]:
+        """The batch's records and sends."""
+        for site, grants in self._grants.items():
+            presence = self.memory.presence[site]
+            self.audit("broker", "dispatch", f"site/{site}", _dispatch_detail(grants))
+            specs = self._unsent_specs(presence, grants)
+            self.send(presence, Grants(self.memory.term, tuple(grants), specs))
+        return tuple(self._records.values()), tuple(self._sends)
+
+    def _unsent_specs(
+        self, presence: SitePresence, grants: list[Grant]
+    ) -> tuple[tuple[str, bytes], ...]:
+        wanted = dict.fromkeys(grant.spec_sha256 for grant in grants)
+        unsent = [sha for sha in wanted if sha not in presence.specs_sent]
+        if len(presence.specs_sent) < self.limits.specs_per_session_max:
+            presence.specs_sent.update(unsent)
+        return tuple((sha, self.state.specs[sha].data) for sha in unsent)
+
+
+def _with_attempt(attempts: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
+    """Replace the newest attempt, or append; offers that a site refused are not kept."""
+    if attempts and attempts[-1].epoch == attempt.epoch:
+        return (*attempts[:-1], attempt)
+    return (*(a for a in attempts if a.outcome != "rejected"), attempt)
+
+
+def _dispatch_detail(grants: list[Grant]) -> str:
+    """How many attempts, and a hash over which, so that the log stays small."""
+    listed = sha256("\n".join(f"{g.job_id}/{g.epoch}" for g in grants).encode()).hexdigest()
+    first = f"{grants[0].job_id}/{grants[0].epoch}"
+    return f"{len(grants)} attempts from {first} sha256:{listed[:32]}"

@@ -1,0 +1,81 @@
+"""Rounds: a snapshot goes to the scheduler, its proposal comes back as an event.
+
+Where the scheduler runs is somebody else's choice (`Place`): on a thread here, or on
+another machine through Ray. In both it is the same `scheduler.placement.place`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+from scheduler.placement import place
+
+from broker.core.messages import Proposals
+from broker.core.snapshot import take_snapshot
+from broker.loop import Loop
+from scheduler.model import Accelerator, Policy, Round, Snapshot
+
+log = logging.getLogger(__name__)
+
+Place = Callable[[Snapshot, Policy], Awaitable[Round]]
+ROUND_SECONDS_MAX = 60.0
+IDLE_ROUND_SECONDS = 1.0  # a class that had to wait is looked at again so often
+
+
+async def place_here(snapshot: Snapshot, policy: Policy) -> Round:
+    """Run the round on a thread, so that heartbeats are answered meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(None, partial(place, snapshot, policy))
+
+
+class Planner:
+    """Asks for a round whenever something changed that could matter to one."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        accelerators: tuple[Accelerator, ...],
+        policy: Policy,
+        place: Place,
+        round_seconds: float,
+    ) -> None:
+        self._loop = loop
+        self._accelerators = accelerators
+        self._policy = policy
+        self._place = place
+        self._round_seconds = round_seconds  # the shortest time between two rounds
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something changed: a job was queued, cards came free, a site came or went."""
+        self._wanted.set()
+
+    def snapshot(self) -> Snapshot:
+        """The present, as a round would see it."""
+        return take_snapshot(self._loop.core.memory, self._loop.clock(), self._accelerators)
+
+    async def run(self) -> None:
+        """Place for ever; a failed round is logged and tried again."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), IDLE_ROUND_SECONDS)
+            self._wanted.clear()
+            if self._loop.core.memory.state.queue.count:
+                await self._round()
+            await asyncio.sleep(self._round_seconds)
+
+    async def _round(self) -> None:
+        snapshot = self.snapshot()
+        if not snapshot.queue:
+            return
+        try:
+            result = await asyncio.wait_for(self._place(snapshot, self._policy), ROUND_SECONDS_MAX)
+        except Exception:
+            log.exception("a placement round failed")
+            return
+        await self._loop.post(Proposals(result.placements, result.explanations, snapshot.now))
+        if len(result.placements) >= self._policy.placements_max:
+            self.wake()

@@ -1,0 +1,239 @@
+"""Questions about the present, answered by the leader from memory: no effect, no wait.
+
+A query is a value, so that it can cross to another process; `answer` is where it meets
+the state. `tenant` empty means the caller may see every tenant's jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from broker.core.lifecycle import JobState
+from broker.core.messages import SiteFacts
+from broker.core.rows import (
+    Audit,
+    Bundle,
+    Dataset,
+    Job,
+    NetworkMap,
+    PendingJoin,
+    Site,
+    Spec,
+    Tenant,
+)
+from broker.core.transaction import Memory
+from scheduler.model import Pool, SiteState
+
+ID_PART_MIN = 4  # characters of a shortened id
+
+
+@dataclass(frozen=True, slots=True)
+class GetJob:
+    """A job by its id, or by an unambiguous beginning or ending of it."""
+
+    id: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFound:
+    """`matches` is how many jobs the given part of an id fits; `job` is set when it is one."""
+
+    matches: int
+    job: Job | None = None
+    spec: Spec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListJobs:
+    """A page of jobs, newest first, older than the job `before`."""
+
+    tenant: str
+    page_size: int
+    before: str = ""
+    states: tuple[JobState, ...] = ()
+    site: str = ""
+    array_id: str = ""
+    name_prefix: str = ""
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    jobs: tuple[Job, ...]
+    more: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListSites:
+    """All sites, or the named one."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """A registered site with its soft state, if it was heard of."""
+
+    row: Site
+    state: SiteState
+    facts: SiteFacts | None
+    pools: tuple[Pool, ...]
+    heard_at: float
+    cards_leased: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All rows of a small table: pending | tenants | datasets | network | accelerators."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetBundle:
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetPending:
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListAudit:
+    after_seq: int
+    limit: int
+
+
+Query = GetJob | ListJobs | ListSites | Table | GetBundle | GetPending | ListAudit
+
+
+def answer(memory: Memory, query: Query) -> Any:
+    """The answer to `query`; its type belongs to the query's."""
+    return _ANSWERS[type(query)](memory, query)
+
+
+def _get_job(memory: Memory, query: GetJob) -> JobFound:
+    state = memory.state
+    exact = state.jobs.get(query.id)
+    if exact is not None and query.tenant in ("", exact.tenant):
+        return JobFound(1, exact, state.specs[exact.spec_sha256])
+    if len(query.id) < ID_PART_MIN:
+        return JobFound(0)
+    fits = [
+        job_id
+        for job_id in _visible(memory, query.tenant)
+        if job_id.endswith(query.id) or job_id.startswith(query.id)
+    ]
+    if len(fits) != 1:
+        return JobFound(len(fits))
+    job = state.jobs[fits[0]]
+    return JobFound(1, job, state.specs[job.spec_sha256])
+
+
+def _visible(memory: Memory, tenant: str) -> Iterator[str]:
+    """Ids, newest first."""
+    state = memory.state
+    return reversed(state.by_tenant.get(tenant, {}) if tenant else state.jobs)
+
+
+def _list_jobs(memory: Memory, query: ListJobs) -> JobPage:
+    jobs = memory.state.jobs
+    if query.ids:
+        ids: Iterator[str] = iter(query.ids)
+    elif query.array_id:
+        ids = reversed(memory.state.arrays.get(query.array_id, {}))
+    else:
+        ids = _visible(memory, query.tenant)
+    if query.before:
+        ids = _after(ids, query.before)
+    fitting = (job for job_id in ids if (job := jobs.get(job_id)) is not None and _fits(job, query))
+    page = tuple(islice(fitting, query.page_size + 1))
+    more = len(page) > query.page_size
+    return JobPage(page[: query.page_size], more, memory.state.revision)
+
+
+def _after(ids: Iterator[str], before: str) -> Iterator[str]:
+    for job_id in ids:
+        if job_id == before:
+            break
+    return ids
+
+
+def _fits(job: Job, query: ListJobs) -> bool:
+    attempt = job.attempt
+    return (
+        query.tenant in ("", job.tenant)
+        and (not query.states or job.state in query.states)
+        and (not query.site or (attempt is not None and attempt.site == query.site))
+        and (not query.array_id or job.array_id == query.array_id)
+        and job.name.startswith(query.name_prefix)
+    )
+
+
+def _list_sites(memory: Memory, query: ListSites) -> tuple[SiteView, ...]:
+    rows = memory.state.sites
+    names = [query.name] if query.name else sorted(rows)
+    return tuple(_site_view(memory, rows[name]) for name in names if name in rows)
+
+
+def _site_view(memory: Memory, row: Site) -> SiteView:
+    presence = memory.presence.get(row.name)
+    leased = [attempt.cards for _, attempt in memory.state.live_at(row.name)]
+    if presence is None:
+        return SiteView(row, SiteState.UNSEEN, None, (), 0.0, sum(leased), len(leased))
+    return SiteView(
+        row=row,
+        state=presence.state(row.draining),
+        facts=presence.facts,
+        pools=tuple(use.placeable() for use in presence.pools.values()),
+        heard_at=presence.heard_wall,
+        cards_leased=sum(leased),
+        attempts=len(leased),
+    )
+
+
+def _table(
+    memory: Memory, query: Table
+) -> tuple[PendingJoin, ...] | tuple[Tenant, ...] | tuple[Dataset, ...] | NetworkMap:
+    state = memory.state
+    if query.name == "pending":
+        return tuple(row for row in state.joins.values() if not row.certificate_pem)
+    if query.name == "tenants":
+        return tuple(state.tenants.values())
+    if query.name == "datasets":
+        return tuple(state.datasets.values())
+    if query.name == "network":
+        return state.network
+    raise ValueError(f"no table {query.name}")
+
+
+def _bundle(memory: Memory, query: GetBundle) -> Bundle | None:
+    return memory.state.bundles.get(query.sha256)
+
+
+def _pending(memory: Memory, query: GetPending) -> PendingJoin | None:
+    return memory.state.joins.get(query.site)
+
+
+def _audit(memory: Memory, query: ListAudit) -> tuple[Audit, ...]:
+    kept = memory.state.audit
+    newer = (row for seq, row in kept.items() if seq > query.after_seq)
+    return tuple(islice(newer, query.limit))
+
+
+_ANSWERS: dict[type, Callable[[Memory, Any], Any]] = {
+    GetJob: _get_job,
+    ListJobs: _list_jobs,
+    ListSites: _list_sites,
+    Table: _table,
+    GetBundle: _bundle,
+    GetPending: _pending,
+    ListAudit: _audit,
+}

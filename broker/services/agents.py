@@ -1,0 +1,132 @@
+"""`Agents`: what the sites' agents call. Translates between streams and events."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from broker import pki
+from broker import sessions as open_sessions
+from broker.core.messages import Heartbeat, Join, Joined, SessionClosed
+from broker.leader import Port
+from broker.queries import GetBundle
+from broker.services.answers import Context, granted, stream, unary
+from broker.services.auth import principal_of
+from broker.services.session_wire import (
+    event_from_wire,
+    hello_from_wire,
+    log_part_from_wire,
+)
+from suan.errors import InvalidRequest, NotFound, PermissionDenied
+from suan.identity.authority import Authority
+from suan.identity.joinfile import JOIN_TOKEN
+from suan.v1 import agents_service_pb2, agents_service_pb2_grpc
+
+HELLO_SECONDS_MAX = 30.0
+SITE_NAME_MAX = 63
+
+
+class Agents(agents_service_pb2_grpc.AgentsServicer):
+    """Bound to a leader's port and to its own gateway's sessions."""
+
+    def __init__(
+        self,
+        port: Port,
+        sessions: open_sessions.Sessions,
+        gateway: str,
+        authority: Authority,
+        require_in_force: Callable[[Context], object],
+    ) -> None:
+        self._port = port
+        self._sessions = sessions
+        self._gateway = gateway
+        self._authority = authority
+        self._require_in_force = require_in_force
+
+    @unary
+    async def Join(self, request: Any, context: Context) -> Any:  # noqa: N802
+        key = pki.key_of(request.csr_pem)
+        presented = JOIN_TOKEN.fullmatch(request.token)
+        event = Join(
+            site=request.site[:SITE_NAME_MAX],
+            token_id=presented["id"] if presented else "",
+            secret_sha256=hashlib.sha256(presented["secret"].encode()).hexdigest()
+            if presented
+            else "",
+            key_sha256=key.key_sha256,
+            csr_pem=request.csr_pem,
+            fingerprint=key.fingerprint,
+        )
+        joined = granted(await self._port.post(event), Joined)
+        return agents_service_pb2.JoinResponse(
+            approved=bool(joined.certificate_pem),
+            fingerprint=joined.fingerprint,
+            certificate_pem=joined.certificate_pem,
+            ca_pem=self._authority.certificate_pem,
+            retry_after_seconds=0.0 if joined.certificate_pem else pki.JOIN_RETRY_SECONDS,
+        )
+
+    @unary
+    async def Renew(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = principal_of(context)
+        certificate = pki.renew(caller, request.csr_pem, self._authority, time.time())
+        return agents_service_pb2.RenewResponse(
+            certificate_pem=certificate, ca_pem=self._authority.certificate_pem
+        )
+
+    @unary
+    async def GetBundle(self, request: Any, context: Context) -> Any:  # noqa: N802
+        bundle = await self._port.read(GetBundle(request.sha256))
+        if bundle is None:
+            raise NotFound(f"no bundle {request.sha256[:64]}", "", "BundleNotFound")
+        return agents_service_pb2.GetBundleResponse(data=bundle.data)
+
+    @stream
+    async def Session(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        site = principal_of(context).site
+        hello = await self._hello(request, site)
+        session = self._sessions.open(site, hello.session)
+        self._port.post_soon(hello)
+        reader = asyncio.create_task(self._read(request, session, context))
+        reader.add_done_callback(lambda _: session.close())
+        try:
+            while (message := await session.next()) is not None:
+                yield message
+            if reader.done() and not reader.cancelled() and (fault := reader.exception()):
+                raise fault
+        finally:
+            reader.cancel()
+            self._sessions.close(session)
+            self._port.post_soon(SessionClosed(site, session.session))
+
+    async def _hello(self, requests: Any, site: str) -> Any:
+        """The first message. Raises InvalidRequest, PermissionDenied."""
+        try:
+            first = await asyncio.wait_for(anext(aiter(requests)), HELLO_SECONDS_MAX)
+        except (TimeoutError, StopAsyncIteration):
+            raise InvalidRequest("a session begins with Hello", "", "HelloMissing") from None
+        if first.WhichOneof("body") != "hello" or not first.hello.session:
+            raise InvalidRequest("a session begins with Hello", "", "HelloMissing")
+        if first.hello.site != site:
+            raise PermissionDenied(
+                f"the certificate is of site {site}, the agent says {first.hello.site[:63]}",
+                "use the identity that the site joined with",
+                "SiteNameDiffers",
+            )
+        return hello_from_wire(first.hello, self._gateway)
+
+    async def _read(self, requests: Any, session: open_sessions.Session, context: Context) -> None:
+        """Hand in what the agent says until it stops or is no longer welcome."""
+        async for message in requests:
+            if message.WhichOneof("body") == "log_chunk":
+                chunk = message.log_chunk
+                self._port.answer(chunk.request_id, log_part_from_wire(chunk))
+                continue
+            event = event_from_wire(session.site, session.session, message)
+            if isinstance(event, Heartbeat):
+                self._require_in_force(context)
+            if event is not None:
+                self._port.post_soon(event)

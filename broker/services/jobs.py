@@ -1,0 +1,263 @@
+"""`Jobs`: what AI engineers use. Translates and enqueues; decides nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from broker.core.messages import (
+    Cancel,
+    Done,
+    PutBundle,
+    Refusal,
+    Refused,
+    Results,
+    Submission,
+    Submit,
+)
+from broker.core.queue import class_key
+from broker.core.rows import Bundle, Job, Spec
+from broker.feed import Changes
+from broker.leader import Port
+from broker.queries import GetJob, JobFound, JobPage, ListJobs, ListSites, SiteView
+from broker.services import jobs_wire
+from broker.services.answers import Context, granted, stream, unary
+from broker.services.auth import principal_of
+from broker.services.bundles import checked_bundle
+from broker.services.logs import read_logs
+from broker.services.offers import offers_of
+from broker.services.roles import Sight, sight_of_job
+from broker.services.specs import read_spec
+from scheduler.model import Explanation, Verdict
+from suan import catalogue
+from suan.errors import InvalidRequest, InvalidSpec, NotFound, PermissionDenied
+from suan.identity.principal import Principal, Role
+from suan.v1 import accelerator_pb2, jobs_service_pb2, jobs_service_pb2_grpc
+
+PAGE_SIZE = 100
+PAGE_SIZE_MAX = 1_000
+IDS_MAX = 1_000
+WATCH_WAIT_SECONDS = 30.0
+_JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}|")
+
+
+class Jobs(jobs_service_pb2_grpc.JobsServicer):
+    """Bound to a leader's port."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+
+    @unary
+    async def Submit(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = principal_of(context)
+        if not _PROJECT.fullmatch(request.project):
+            raise InvalidRequest(f"project {request.project[:80]!r} is not a name")
+        refused: dict[int, Refused] = {}
+        specs: dict[str, Spec] = {}
+        jobs: list[Submission] = []
+        for place, item in enumerate(request.jobs):
+            outcome = _submission(item)
+            if isinstance(outcome, Refused):
+                refused[place] = outcome
+            else:
+                spec, submission = outcome
+                specs[spec.sha256] = spec
+                jobs.append(submission)
+        event = Submit(
+            caller.tenant, request.project, caller.name, tuple(jobs), tuple(specs.values())
+        )
+        answers = iter(granted(await self._port.post(event), Results).results if jobs else ())
+        results = [refused.get(i) or next(answers) for i in range(len(request.jobs))]
+        return jobs_service_pb2.SubmitResponse(
+            results=[jobs_wire.result_to_wire(result) for result in results]
+        )
+
+    @unary
+    async def Get(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = principal_of(context)
+        found = await self._find(request.id, caller)
+        assert found.job is not None and found.spec is not None
+        whole = _sight(caller, found.job) is Sight.WHOLE
+        return jobs_service_pb2.GetResponse(
+            job=jobs_wire.job_to_wire(found.job), spec=found.spec.data if whole else b""
+        )
+
+    @unary
+    async def List(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = principal_of(context)
+        if request.all_tenants and caller.role not in (Role.ADMIN, Role.AUDITOR):
+            raise PermissionDenied("only administrators and auditors see all tenants' jobs")
+        if len(request.ids) > IDS_MAX:
+            raise InvalidRequest(f"at most {IDS_MAX} ids in one request")
+        query = ListJobs(
+            tenant=caller.tenant,
+            page_size=min(request.page_size or PAGE_SIZE, PAGE_SIZE_MAX),
+            before=request.page_token,
+            states=tuple(jobs_wire.JOB_STATES_BY_WIRE[s] for s in request.states if s),
+            site=caller.site or request.site,
+            array_id=request.array_id,
+            name_prefix=request.name_prefix,
+            ids=tuple(request.ids),
+        )
+        page: JobPage = await self._port.read(query)
+        return jobs_service_pb2.ListResponse(
+            jobs=[jobs_wire.job_to_wire(job) for job in page.jobs],
+            next_page_token=page.jobs[-1].id if page.more else "",
+            revision=page.revision,
+        )
+
+    @stream
+    async def Watch(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        caller = principal_of(context)
+        if len(request.ids) > IDS_MAX:
+            raise InvalidRequest(f"at most {IDS_MAX} ids in one request")
+        wanted = frozenset(request.ids)
+        revision = _revision(request.resume_token)
+        while True:
+            changes: Changes = await self._port.changes(revision, WATCH_WAIT_SECONDS)
+            jobs = changes.jobs
+            if changes.reset:
+                # The state comes with its own revision: nothing between the two is missed.
+                page = await self._present(caller, wanted)
+                jobs, revision = page.jobs, page.revision
+            else:
+                revision = changes.revision
+            seen = [job for job in jobs if _watched(job, wanted, caller)]
+            if seen or changes.reset or not jobs:
+                yield jobs_service_pb2.WatchResponse(
+                    jobs=[jobs_wire.job_to_wire(job) for job in seen],
+                    resume_token=str(revision),
+                    reset=changes.reset,
+                )
+
+    @unary
+    async def Cancel(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = principal_of(context)
+        if len(request.ids) > IDS_MAX:
+            raise InvalidRequest(f"at most {IDS_MAX} ids in one request")
+        event = Cancel(tuple(request.ids), caller.tenant, caller.uri, request.reason[:200])
+        results = granted(await self._port.post(event), Results).results
+        return jobs_service_pb2.CancelResponse(
+            results=[jobs_wire.result_to_wire(result) for result in results]
+        )
+
+    @stream
+    async def Logs(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        caller = principal_of(context)
+        found = await self._find(request.id, caller)
+        assert found.job is not None
+        if _sight(caller, found.job) is not Sight.WHOLE:
+            raise PermissionDenied("the logs of a job are its tenant's own")
+        async for response in read_logs(self._port, found.job, request):
+            yield response
+
+    @unary
+    async def Explain(self, request: Any, context: Context) -> Any:  # noqa: N802
+        found = await self._find(request.id, principal_of(context))
+        assert found.job is not None and found.spec is not None
+        key = class_key(found.job, found.spec)
+        explanation, decided_at = await self._port.explain(key, found.job.id)
+        explanation = explanation or Explanation(Verdict.WAIT, 0, 0)
+        return jobs_service_pb2.ExplainResponse(
+            job=jobs_wire.job_to_wire(found.job),
+            explanation=jobs_wire.explanation_to_wire(explanation, decided_at),
+        )
+
+    @unary
+    async def Plan(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = principal_of(context)
+        spec = read_spec(request.spec)
+        explanation = await self._port.plan(spec.demand, caller.tenant)
+        return jobs_service_pb2.PlanResponse(
+            explanation=jobs_wire.explanation_to_wire(explanation, 0.0)
+        )
+
+    @unary
+    async def Offers(self, request: Any, context: Context) -> Any:  # noqa: N802
+        sites: tuple[SiteView, ...] = await self._port.read(ListSites())
+        return jobs_service_pb2.OffersResponse(offers=offers_of(sites, request))
+
+    @unary
+    async def Accelerators(self, request: Any, context: Context) -> Any:  # noqa: N802
+        entries = catalogue.load()
+        return jobs_service_pb2.AcceleratorsResponse(
+            accelerators=[_accelerator(entries.get(model)) for model in entries.models()]
+        )
+
+    @unary
+    async def PutBundle(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller = principal_of(context)
+        digest = checked_bundle(request.data)
+        bundle = Bundle(digest, request.data, caller.tenant, 0.0)
+        granted(await self._port.post(PutBundle(bundle)), Done)
+        response = jobs_service_pb2.PutBundleResponse()
+        response.bundle.sha256 = digest
+        response.bundle.size_bytes = len(request.data)
+        return response
+
+    async def _find(self, wanted: str, caller: Principal) -> JobFound:
+        """The job that `wanted` names, when the caller may see it. Raises NotFound."""
+        found: JobFound = await self._port.read(GetJob(wanted, caller.tenant))
+        if found.matches > 1:
+            raise InvalidRequest(
+                f"{wanted} fits {found.matches} jobs", "give more of the id", "JobIdAmbiguous"
+            )
+        if found.job is None or _sight(caller, found.job) is Sight.NONE:
+            raise NotFound(f"no job {wanted[:80]}", "see `suan ps`", "JobNotFound")
+        return found
+
+    async def _present(self, caller: Principal, wanted: frozenset[str]) -> JobPage:
+        ids = tuple(wanted)
+        query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE_MAX, ids=ids)
+        page: JobPage = await self._port.read(query)
+        members: list[Job] = list(page.jobs)
+        for array_id in wanted - {job.id for job in page.jobs}:
+            query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE_MAX, array_id=array_id)
+            members.extend((await self._port.read(query)).jobs)
+        return JobPage(tuple(members), False, page.revision)
+
+
+def _submission(item: Any) -> Refused | tuple[Spec, Submission]:
+    if not _JOB_ID.fullmatch(item.id):
+        refusal = Refusal("JobIdInvalid", f"{item.id[:80]!r} is not a UUID", "INVALID_ARGUMENT")
+        return Refused(item.id, refusal)
+    try:
+        spec = read_spec(item.spec)
+    except InvalidSpec as error:
+        return Refused(item.id, Refusal(error.code, error.message, "INVALID_ARGUMENT", error.hint))
+    return spec, Submission(item.id, spec.sha256, item.array_id, item.array_index)
+
+
+def _sight(caller: Principal, job: Job) -> Sight:
+    return sight_of_job(caller, job.tenant, {attempt.site for attempt in job.attempts})
+
+
+def _watched(job: Job, wanted: frozenset[str], caller: Principal) -> bool:
+    if wanted and job.id not in wanted and job.array_id not in wanted:
+        return False
+    return _sight(caller, job) is not Sight.NONE
+
+
+def _revision(token: str) -> int:
+    """0, which is older than all, for a watch from the present state."""
+    if not token:
+        return -1
+    if not token.isdecimal():
+        raise InvalidRequest(f"{token[:40]!r} is not a resume token", "", "ResumeTokenInvalid")
+    return int(token)
+
+
+def _accelerator(entry: Any) -> accelerator_pb2.Accelerator:
+    return accelerator_pb2.Accelerator(
+        model=entry.model,
+        vendor=entry.vendor,
+        kind=entry.kind,
+        dies_per_card=entry.dies_per_card,
+        memory_gib=entry.memory_gib,
+        memory_tb_per_second=entry.memory_tb_per_second,
+        peak_tflops={name.value: value for name, value in entry.peak_tflops},
+        supernode_cards=entry.supernode_cards,
+        power_watts=entry.power_watts,
+    )

@@ -1,0 +1,275 @@
+"""Between the core's messages and those on an agent's session stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from broker.asks import LogAsk, LogPart
+from broker.core.messages import (
+    AttemptKey,
+    Capacity,
+    CapacityReport,
+    Event,
+    Goodbye,
+    Grant,
+    Grants,
+    Heartbeat,
+    HeartbeatReply,
+    Held,
+    Hello,
+    Reconcile,
+    Report,
+    ReportAck,
+    Reports,
+    SiteMessage,
+    Stops,
+    Verdicts,
+)
+from broker.core.rows import Failure
+from broker.services.sites_wire import facts_from_wire, pool_from_wire
+from suan.v1 import job_pb2, session_pb2, site_pb2
+
+GRANTS_PER_MESSAGE_MAX = 500
+SPEC_BYTES_PER_MESSAGE_MAX = 2 << 20
+_REPORT_KINDS: dict[Any, str] = {
+    session_pb2.REPORT_KIND_REJECTED: "rejected",
+    session_pb2.REPORT_KIND_STARTED: "started",
+    session_pb2.REPORT_KIND_ENDED: "ended",
+}
+
+# --- up ---------------------------------------------------------------------
+
+
+def hello_from_wire(message: session_pb2.Hello, gateway: str) -> Hello:
+    facts = facts_from_wire(message.site, message.facts)
+    return Hello(
+        site=message.site,
+        session=message.session,
+        agent_id=message.agent_id,
+        boot_id=message.boot_id,
+        gateway=gateway,
+        held=_held(message.attempts),
+        facts=facts,
+        capacity=capacity_from_wire(message.site, message.capacity),
+        term_seen=message.term_seen,
+    )
+
+
+def capacity_from_wire(site: str, message: session_pb2.Capacity) -> CapacityReport:
+    return CapacityReport(
+        seq=message.seq,
+        pools=tuple(pool_from_wire(site, pool) for pool in message.pools),
+        reflects_grant_seq=message.reflects_grant_seq,
+        full=message.full,
+        facts=_facts(site, message) if message.HasField("facts") else None,
+    )
+
+
+def _facts(site: str, message: session_pb2.Capacity) -> Any:
+    facts: site_pb2.SiteFacts = message.facts
+    return facts_from_wire(site, facts)
+
+
+def _held(attempts: Iterable[session_pb2.HeldAttempt]) -> tuple[Held, ...]:
+    return tuple(
+        Held(
+            job_id=item.id.job_id,
+            epoch=item.id.epoch,
+            running=item.state == job_pb2.ATTEMPT_STATE_RUNNING,
+            ended=item.state == job_pb2.ATTEMPT_STATE_ENDED,
+        )
+        for item in attempts
+    )
+
+
+def event_from_wire(site: str, session: str, message: session_pb2.AgentMessage) -> Event | None:
+    """The core's event for a message after Hello; None for what the core need not see."""
+    kind = message.WhichOneof("body")
+    if kind == "heartbeat":
+        beat = message.heartbeat
+        return Heartbeat(
+            site, session, beat.seq, beat.digest, beat.grant_seq_seen, beat.report_seq_head
+        )
+    if kind == "reports":
+        reports = message.reports.reports
+        return Reports(site, session, tuple(_report(item) for item in reports))
+    if kind == "capacity":
+        return Capacity(site, session, capacity_from_wire(site, message.capacity))
+    if kind == "reconcile":
+        body = message.reconcile
+        return Reconcile(site, session, _held(body.attempts), body.grant_seq_seen)
+    return None
+
+
+def _report(message: session_pb2.Report) -> Report:
+    return Report(
+        report_seq=message.report_seq,
+        job_id=message.id.job_id,
+        epoch=message.id.epoch,
+        kind=_REPORT_KINDS.get(message.kind, ""),
+        at=message.at,
+        outcome=message.outcome,
+        exit_code=message.exit_code,
+        failure=failure_from_wire(message),
+    )
+
+
+def failure_from_wire(message: session_pb2.Report | session_pb2.LogChunk) -> Failure | None:
+    if not message.HasField("failure"):
+        return None
+    failure = message.failure
+    return Failure(failure.category, failure.code, failure.message)
+
+
+def log_part_from_wire(message: session_pb2.LogChunk) -> LogPart:
+    return LogPart(
+        data=message.data,
+        next_offset=message.next_offset,
+        at_end=message.at_end,
+        ranks=message.ranks,
+        failure=failure_from_wire(message),
+    )
+
+
+# --- down -------------------------------------------------------------------
+
+
+def log_request_to_wire(request_id: str, ask: LogAsk) -> session_pb2.BrokerMessage:
+    return session_pb2.BrokerMessage(
+        log_request=session_pb2.LogRequest(
+            request_id=request_id,
+            id=_attempt_id((ask.job_id, ask.epoch)),
+            rank=ask.rank,
+            stream=ask.stream,
+            offset=ask.offset,
+            limit_bytes=ask.limit_bytes,
+            wait_seconds=ask.wait_seconds,
+        )
+    )
+
+
+def message_to_wire(session: str, message: SiteMessage) -> Iterator[session_pb2.BrokerMessage]:
+    """The message, in parts where it could outgrow gRPC's limit."""
+    return _ENCODERS[type(message)](session, message)
+
+
+def _attempt_id(key: AttemptKey) -> session_pb2.AttemptId:
+    return session_pb2.AttemptId(job_id=key[0], epoch=key[1])
+
+
+def _ids(keys: Iterable[AttemptKey]) -> list[session_pb2.AttemptId]:
+    return [_attempt_id(key) for key in keys]
+
+
+def _verdicts(session: str, message: Verdicts) -> Iterator[session_pb2.BrokerMessage]:
+    yield session_pb2.BrokerMessage(
+        verdicts=session_pb2.Verdicts(
+            session=session,
+            term=message.term,
+            keep=_ids(message.keep),
+            stop=_ids(message.stop),
+            acknowledge=_ids(message.acknowledge),
+            expect=_ids(message.expect),
+            heartbeat_seconds=message.heartbeat_seconds,
+            hello=message.hello,
+        )
+    )
+
+
+def _heartbeat_reply(session: str, message: HeartbeatReply) -> Iterator[session_pb2.BrokerMessage]:
+    yield session_pb2.BrokerMessage(
+        heartbeat_reply=session_pb2.HeartbeatReply(
+            session=session,
+            seq=message.seq,
+            term=message.term,
+            reconcile=message.reconcile,
+            stop=_ids(message.stop),
+        )
+    )
+
+
+def _grants(session: str, message: Grants) -> Iterator[session_pb2.BrokerMessage]:
+    """Specs go ahead of the first grant that needs them; both in bounded messages."""
+    for specs in _spec_batches(message.specs):
+        yield session_pb2.BrokerMessage(
+            grants=session_pb2.Grants(session=session, term=message.term, specs=specs)
+        )
+    for first in range(0, len(message.grants), GRANTS_PER_MESSAGE_MAX):
+        part = message.grants[first : first + GRANTS_PER_MESSAGE_MAX]
+        yield session_pb2.BrokerMessage(
+            grants=session_pb2.Grants(
+                session=session, term=message.term, grants=[_grant(grant) for grant in part]
+            )
+        )
+
+
+def _spec_batches(specs: tuple[tuple[str, bytes], ...]) -> Iterator[dict[str, bytes]]:
+    batch: dict[str, bytes] = {}
+    size = 0
+    for digest, data in specs:
+        if batch and size + len(data) > SPEC_BYTES_PER_MESSAGE_MAX:
+            yield batch
+            batch, size = {}, 0
+        batch[digest] = data
+        size += len(data)
+    if batch:
+        yield batch
+
+
+def _grant(grant: Grant) -> session_pb2.Grant:
+    return session_pb2.Grant(
+        id=_attempt_id((grant.job_id, grant.epoch)),
+        grant_seq=grant.grant_seq,
+        anchor_seq=grant.anchor_seq,
+        pool=grant.pool,
+        slices=[
+            session_pb2.Slice(supernode=part.supernode, num_nodes=part.nodes, cards=part.cards)
+            for part in grant.slices
+        ],
+        variant=grant.variant,
+        tenant=grant.tenant,
+        project=grant.project,
+        user=grant.user,
+        name=grant.name,
+        spec_sha256=grant.spec_sha256,
+        lease_class=grant.lease_class,
+        lease_seconds=grant.lease_seconds,
+        array_index=grant.array_index,
+        array_id=grant.array_id,
+        preempted_count=grant.preempted_count,
+    )
+
+
+def _stops(session: str, message: Stops) -> Iterator[session_pb2.BrokerMessage]:
+    yield session_pb2.BrokerMessage(
+        stops=session_pb2.Stops(
+            session=session,
+            stops=[
+                session_pb2.Stop(id=_attempt_id((job_id, epoch)), reason=reason)
+                for job_id, epoch, reason in message.stops
+            ],
+        )
+    )
+
+
+def _report_ack(session: str, message: ReportAck) -> Iterator[session_pb2.BrokerMessage]:
+    yield session_pb2.BrokerMessage(
+        report_ack=session_pb2.ReportAck(session=session, report_seq=message.report_seq)
+    )
+
+
+def _goodbye(_session: str, message: Goodbye) -> Iterator[session_pb2.BrokerMessage]:
+    yield session_pb2.BrokerMessage(
+        goodbye=session_pb2.Goodbye(code=message.code, message=message.message)
+    )
+
+
+_ENCODERS: dict[type, Callable[[str, Any], Iterator[session_pb2.BrokerMessage]]] = {
+    Verdicts: _verdicts,
+    HeartbeatReply: _heartbeat_reply,
+    Grants: _grants,
+    Stops: _stops,
+    ReportAck: _report_ack,
+    Goodbye: _goodbye,
+}

@@ -1,0 +1,182 @@
+"""Between the core's values and the messages about sites, pools, network and data."""
+
+from __future__ import annotations
+
+from broker.core.messages import SiteFacts
+from broker.core.rows import Audit, Dataset, NetworkMap, Replica, Tenant
+from broker.queries import SiteView
+from scheduler.model import Link, NetworkNode, Pool, Site, Supernode
+from suan.v1 import admin_service_pb2, dataset_pb2, network_pb2, site_pb2, tenant_pb2
+
+
+def pool_from_wire(site: str, message: site_pb2.Pool) -> Pool:
+    return Pool(
+        site=site,
+        name=message.name,
+        accelerator=message.accelerator,
+        cards_per_node=message.cards_per_node,
+        cards_total=message.cards_total,
+        cards_usable=message.cards_usable,
+        supernodes=tuple(
+            Supernode(node.name, tuple(node.nodes_by_free)) for node in message.supernodes
+        ),
+        cpus_per_node=message.cpus_per_node,
+        memory_gib_per_node=message.memory_gib_per_node,
+        yuan_per_card_hour=message.yuan_per_card_hour,
+        utilisation=message.utilisation or 0.4,
+        linearity=tuple(sorted(message.linearity.items())),
+    )
+
+
+def pool_to_wire(pool: Pool) -> site_pb2.Pool:
+    return site_pb2.Pool(
+        name=pool.name,
+        accelerator=pool.accelerator,
+        cards_per_node=pool.cards_per_node,
+        cards_total=pool.cards_total,
+        cards_usable=pool.cards_usable,
+        supernodes=[
+            site_pb2.Supernode(name=node.name, nodes_by_free=node.nodes_by_free)
+            for node in pool.supernodes
+        ],
+        cpus_per_node=pool.cpus_per_node,
+        memory_gib_per_node=pool.memory_gib_per_node,
+        yuan_per_card_hour=pool.yuan_per_card_hour,
+        utilisation=pool.utilisation,
+        linearity=dict(pool.linearity),
+    )
+
+
+def facts_from_wire(site: str, message: site_pb2.SiteFacts) -> SiteFacts:
+    profile = Site(
+        name=site,
+        city=message.city,
+        region=message.region,
+        pue=message.pue or 1.3,
+        grid_kg_per_kwh=message.grid_kg_per_kwh or 0.5703,
+        failures_per_card_day=message.failures_per_card_day,
+        restart_seconds=message.restart_seconds or 120.0,
+        tenants_allowed=tuple(message.tenants_allowed),
+        tenants_denied=tuple(message.tenants_denied),
+        time_limit_seconds_max=message.time_limit_seconds_max,
+    )
+    return SiteFacts(profile, message.agent_version, message.backend, message.paused)
+
+
+def facts_to_wire(facts: SiteFacts) -> site_pb2.SiteFacts:
+    profile = facts.profile
+    return site_pb2.SiteFacts(
+        city=profile.city,
+        region=profile.region,
+        pue=profile.pue,
+        grid_kg_per_kwh=profile.grid_kg_per_kwh,
+        failures_per_card_day=profile.failures_per_card_day,
+        restart_seconds=profile.restart_seconds,
+        tenants_allowed=profile.tenants_allowed,
+        tenants_denied=profile.tenants_denied,
+        time_limit_seconds_max=profile.time_limit_seconds_max,
+        agent_version=facts.agent_version,
+        backend=facts.backend,
+        paused=facts.paused,
+    )
+
+
+def site_to_wire(view: SiteView) -> site_pb2.Site:
+    return site_pb2.Site(
+        name=view.row.name,
+        state=view.state.value,
+        facts=facts_to_wire(view.facts) if view.facts else None,
+        pools=[pool_to_wire(pool) for pool in view.pools],
+        last_heard_at=view.heard_at,
+        cards_leased=view.cards_leased,
+        attempts=view.attempts,
+        reason=view.row.reason,
+        registered_at=view.row.registered_at,
+        certificate_fingerprint=view.row.certificate_fingerprint,
+    )
+
+
+def network_from_wire(message: network_pb2.Network) -> NetworkMap:
+    return NetworkMap(
+        nodes=tuple(
+            NetworkNode(
+                node.name, node.kind or "city", node.latitude, node.longitude, node.hub, node.title
+            )
+            for node in message.nodes
+        ),
+        links=tuple(
+            Link(link.a, link.b, link.bandwidth_gbps, link.latency_ms, link.yuan_per_gb)
+            for link in message.links
+        ),
+        sources=tuple(link.source for link in message.links),
+    )
+
+
+def network_to_wire(row: NetworkMap) -> network_pb2.Network:
+    return network_pb2.Network(
+        nodes=[
+            network_pb2.NetworkNode(
+                name=node.name,
+                kind=node.kind,
+                latitude=node.latitude,
+                longitude=node.longitude,
+                hub=node.hub,
+                title=node.title,
+            )
+            for node in row.nodes
+        ],
+        links=[
+            network_pb2.Link(
+                a=link.a,
+                b=link.b,
+                bandwidth_gbps=link.bandwidth_gbps,
+                latency_ms=link.latency_ms,
+                yuan_per_gb=link.yuan_per_gb,
+                source=source,
+            )
+            for link, source in zip(row.links, row.sources, strict=True)
+        ],
+    )
+
+
+def dataset_from_wire(message: dataset_pb2.Dataset) -> Dataset:
+    return Dataset(
+        name=message.name,
+        size_bytes=message.size_bytes,
+        replicas=tuple(Replica(item.site, item.path) for item in message.replicas),
+        regions_allowed=tuple(message.regions_allowed),
+    )
+
+
+def dataset_to_wire(row: Dataset) -> dataset_pb2.Dataset:
+    return dataset_pb2.Dataset(
+        name=row.name,
+        size_bytes=row.size_bytes,
+        replicas=[dataset_pb2.Replica(site=item.site, path=item.path) for item in row.replicas],
+        regions_allowed=row.regions_allowed,
+    )
+
+
+def tenant_from_wire(message: tenant_pb2.Tenant) -> Tenant:
+    return Tenant(message.name, message.queued_jobs_max, message.weight or 1.0, message.suspended)
+
+
+def tenant_to_wire(row: Tenant) -> tenant_pb2.Tenant:
+    return tenant_pb2.Tenant(
+        name=row.name,
+        queued_jobs_max=row.queued_jobs_max,
+        weight=row.weight,
+        suspended=row.suspended,
+    )
+
+
+def audit_to_wire(row: Audit) -> admin_service_pb2.AuditEntry:
+    return admin_service_pb2.AuditEntry(
+        seq=row.seq,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        object=row.object,
+        detail=row.detail,
+        hash=bytes.fromhex(row.hash),
+    )

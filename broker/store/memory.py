@@ -1,0 +1,39 @@
+"""Rows in memory, encoded as a durable store would: for tests and simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from broker.core.rows import Put, Record
+from broker.store import StaleTerm
+from broker.store.codec import ParseSpec, decode, encode
+
+
+class MemoryStore:
+    """A store whose `rows` outlive the broker that used it, as long as the process lives."""
+
+    def __init__(self, parse_spec: ParseSpec) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.term = 0
+        self._parse_spec = parse_spec
+
+    def campaign(self) -> int:
+        self.term += 1
+        return self.term
+
+    def load(self, prefix: str = "") -> Iterator[Put]:
+        for key in sorted(self.rows):
+            if key.startswith(prefix):
+                yield Put(decode(key, self.rows[key], self._parse_spec))
+
+    def commit(self, records: Sequence[Record], term: int) -> None:
+        if term != self.term:
+            raise StaleTerm(f"term {term} has passed, {self.term} leads")
+        for record in records:
+            if isinstance(record, Put):
+                self.rows[record.key] = encode(record.row)
+            else:
+                self.rows.pop(record.key, None)
+
+    def close(self) -> None:
+        pass
