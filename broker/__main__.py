@@ -55,11 +55,10 @@ def run(config_file: Path, **overrides: Any) -> None:
 
 async def _serve(config: Config) -> None:
     stopped = asyncio.Event()
-    running = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        running.add_signal_handler(number, stopped.set)
+    _end_on_signals(stopped)
 
     async def ready(listen: Listen) -> None:
+        _end_on_signals(stopped)  # again: Ray has put its own handler in front
         write_ready(config, listen)
         log.info("serving at %s, join at %s (%s)", listen.main, listen.join, config.runtime)
 
@@ -69,6 +68,12 @@ async def _serve(config: Config) -> None:
         from broker import ray_app
 
         await ray_app.serve(config, stopped, ready)
+
+
+def _end_on_signals(stopped: asyncio.Event) -> None:
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stopped.set)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -37,6 +37,7 @@ def take_snapshot(
         running=_running(memory) if with_running else (),
         holds=tuple(memory.holds.values()),
         usage=tuple((tenant, float(cards)) for tenant, cards in state.cards_held.items()),
+        weights=tuple((row.name, row.weight) for row in state.tenants.values()),
     )
 
 

@@ -95,7 +95,8 @@ class Gate(Interceptor):
         self._revoked = revoked
         self._clock = clock
         self._roles = roles
-        self._guarded: dict[str, Any] = {}  # at most the methods of the table
+        # Handler as served and as guarded, for the methods of the table.
+        self._guarded: dict[str, tuple[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -107,11 +108,11 @@ class Gate(Interceptor):
         method = handler_call_details.method
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
-        guarded = self._guarded.get(method)
-        if guarded is None:
+        known, guarded = self._guarded.get(method, (None, None))
+        if known is not handler:
             guarded = _guard(handler, lambda context: self.require_allowed(method, context))
             if method in self._roles:
-                self._guarded[method] = guarded
+                self._guarded[method] = (handler, guarded)
         return guarded
 
     def require_allowed(self, method: str, context: Context) -> None:
