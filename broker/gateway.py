@@ -89,7 +89,8 @@ class Gateway:
         )
         join = await self._serve_join(listen.join, agents)
         main = await self._serve_main(listen.main, agents, gate, join)
-        await require_tls_floor(main)
+        for address in (join, main):
+            await require_tls_floor(address)
         return Listen(main, join, await self._serve_health(listen.health))
 
     async def stop(self) -> None:

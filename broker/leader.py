@@ -24,7 +24,7 @@ from broker.loop import Loop
 from broker.planner import Place, Planner
 from broker.queries import Query, answer
 from broker.store import Store
-from scheduler import explain
+from scheduler.explain import explain, plan
 from scheduler.model import Accelerator, Demand, Explanation, Policy
 
 log = logging.getLogger(__name__)
@@ -119,13 +119,13 @@ class Leader:
         job = self._memory.state.jobs.get(job_id)
         if job is not None and job.state == "queued":
             snapshot = self._planner.snapshot()
-            found = await asyncio.to_thread(explain.explain, snapshot, key, self._policy)
-            return found, snapshot.now
+            with suppress(KeyError):  # beyond the classes of one round: its last word stands
+                return await asyncio.to_thread(explain, snapshot, key, self._policy), snapshot.now
         return self._memory.explanations.get(key, (None, 0.0))
 
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
         snapshot = self._planner.snapshot()
-        return await asyncio.to_thread(explain.plan, snapshot, demand, tenant, self._policy)
+        return await asyncio.to_thread(plan, snapshot, demand, tenant, policy=self._policy)
 
     async def ask(self, site: str, ask: LogAsk) -> LogPart:
         return await self._asks.ask(self._memory.presence.get(site), ask)

@@ -57,7 +57,10 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True)
 class Supernode:
-    """Free cards of one scale-up domain: `nodes_by_free[k]` nodes have exactly k free cards."""
+    """Free cards of one scale-up domain: `nodes_by_free[k]` nodes have exactly k free cards.
+
+    Every node is counted, those without a free card at index 0.
+    """
 
     name: str
     nodes_by_free: tuple[int, ...]
@@ -139,6 +142,7 @@ class Link:
     bandwidth_gbps: float
     latency_ms: float  # one way
     yuan_per_gb: float = 0.0
+    booked_gbps: float = 0.0  # of the bandwidth, promised to transfers already
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +294,7 @@ class Snapshot:
     running: tuple[Running, ...] = ()
     holds: tuple[Hold, ...] = ()
     usage: tuple[tuple[str, float], ...] = ()  # (tenant, cards held now)
+    weights: tuple[tuple[str, float], ...] = ()  # (tenant, fair-share weight); absent: 1
 
 
 # --- decisions --------------------------------------------------------------
@@ -381,6 +386,11 @@ class Explanation:
     candidates: tuple[Candidate, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
     position: int = 0  # jobs ahead of the class's first job; 0: first
+
+    @property
+    def cards_left(self) -> int:
+        """Cards that are free now in pools where the job fits; 0: it cannot start now."""
+        return self.examined_cards - sum(rejection.cards for rejection in self.rejections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from broker.core.transaction import Transaction
 
 def on_create_token(tx: Transaction, event: CreateToken) -> Reply:
     """Keep a join token's hash; tokens past their time make room."""
-    for token in [t for t in tx.state.tokens.values() if t.expires_at <= tx.now.wall]:
+    for token in [t for t in tx.state.tokens.values() if _over(t, tx)]:
         tx.delete(token.key)
     if len(tx.state.tokens) >= tx.limits.tokens_max:
         return Refusal("TooManyTokens", "too many join tokens are open", "RESOURCE_EXHAUSTED")
@@ -34,14 +34,22 @@ def on_create_token(tx: Transaction, event: CreateToken) -> Reply:
     return Done()
 
 
+def _over(token: JoinToken, tx: Transaction) -> bool:
+    """No use of it can succeed any more: one that was used waits for its approval."""
+    if token.key_sha256:
+        return tx.now.wall >= token.used_at + tx.limits.approval_seconds
+    return tx.now.wall >= token.expires_at
+
+
 def on_join(tx: Transaction, event: Join) -> Reply:
     """Check the token, bind it to the key, and keep the request until it is approved."""
     token = tx.state.tokens.get(event.token_id)
-    refusal = _token_refusal(token, event, tx.now.wall)
+    if token is None or token.secret_sha256 != event.secret_sha256:
+        # Not audited: anybody can call here, and the log must not grow at their will.
+        return _token_refused("TokenUnknown", "this join token is not known")
+    refusal = _token_refusal(tx, token, event)
     if refusal is not None:
-        tx.audit(f"site/{event.site}", "join.refused", f"site/{event.site}", refusal.code)
         return refusal
-    assert token is not None
     pending = tx.state.joins.get(event.site)
     if not token.key_sha256:
         tx.put(replace(token, key_sha256=event.key_sha256, used_at=tx.now.wall))
@@ -55,20 +63,22 @@ def on_join(tx: Transaction, event: Join) -> Reply:
     return Joined(pending.fingerprint, pending.certificate_pem)
 
 
-def _token_refusal(token: JoinToken | None, event: Join, wall: float) -> Refusal | None:
-    """Why this token does not open the door, if so. Hashes are compared, never secrets."""
-    again = "ask an administrator for a new one: `suan site token SITE`"
-    if token is None or token.secret_sha256 != event.secret_sha256:
-        return Refusal("TokenUnknown", "this join token is not known", "PERMISSION_DENIED", again)
+def _token_refusal(tx: Transaction, token: JoinToken, event: Join) -> Refusal | None:
+    """Why this token does not open the door, if so."""
     if token.site != event.site:
         message = f"this token is for another site than {event.site}"
-        return Refusal("TokenWrongSite", message, "PERMISSION_DENIED", again)
+        return _token_refused("TokenWrongSite", message)
     if token.key_sha256 and token.key_sha256 != event.key_sha256:
-        message = "this token was already used with another key"
-        return Refusal("TokenUsed", message, "PERMISSION_DENIED", again)
-    if not token.key_sha256 and token.expires_at <= wall:
-        return Refusal("TokenExpired", "this join token has expired", "PERMISSION_DENIED", again)
+        tx.audit(f"site/{event.site}", "join.refused", f"site/{event.site}", "TokenUsed")
+        return _token_refused("TokenUsed", "this token was already used with another key")
+    if _over(token, tx):
+        return _token_refused("TokenExpired", "this join token has expired")
     return None
+
+
+def _token_refused(code: str, message: str) -> Refusal:
+    hint = "ask an administrator for a new one: `suan site token SITE`"
+    return Refusal(code, message, "PERMISSION_DENIED", hint)
 
 
 def on_approve(tx: Transaction, event: Approve) -> Reply:

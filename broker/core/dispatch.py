@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.core.lifecycle import JobEvent, JobState
 from broker.core.messages import Done, Grant, Proposals, Reply
 from broker.core.presence import SitePresence
@@ -68,7 +70,18 @@ def _grant_message(
         array_id=job.array_id,
         array_index=job.array_index,
         preempted_count=sum(1 for a in job.attempts if a.outcome == "preempted"),
+        data=tuple(_data_for(tx, spec.demand.inputs, presence.site)),
     )
+
+
+def _data_for(tx: Transaction, names: tuple[str, ...], site: str) -> Iterator[tuple[str, str]]:
+    """Where each dataset can be read: a copy at the site before any other."""
+    for name in names:
+        dataset = tx.state.datasets.get(name)
+        replicas = dataset.replicas if dataset else ()
+        best = next((r for r in replicas if r.site == site), replicas[0] if replicas else None)
+        if best is not None:
+            yield name, best.path
 
 
 def _open_site(tx: Transaction, name: str) -> SitePresence | None:

@@ -14,6 +14,7 @@ class Limits:
     jobs_per_submit_max: int = 1_000
     sites_max: int = 5_000
     tokens_max: int = 1_000
+    approval_seconds: float = 72 * 3_600.0  # a request to join waits so long from its first use
     datasets_max: int = 10_000
     bundles_bytes_max: int = 256 << 20
     bundle_bytes_max: int = 2 << 20

@@ -346,6 +346,7 @@ class Grant:
     array_id: str
     array_index: int
     preempted_count: int
+    data: tuple[tuple[str, str], ...] = ()  # dataset -> where to read it
 
 
 @dataclass(frozen=True, slots=True)

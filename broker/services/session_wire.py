@@ -238,6 +238,7 @@ def _grant(grant: Grant) -> session_pb2.Grant:
         array_index=grant.array_index,
         array_id=grant.array_id,
         preempted_count=grant.preempted_count,
+        data=dict(grant.data),
     )
 
 

@@ -75,7 +75,7 @@ class HeldAttempt(_message.Message):
     def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., state: _Optional[_Union[_job_pb2.AttemptState, str]] = ..., remaining_seconds: _Optional[float] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("site", "session", "boot_id", "term_seen", "attempts", "capacity", "facts", "protocol", "report_seq_head")
+    __slots__ = ("site", "session", "boot_id", "term_seen", "attempts", "capacity", "facts", "protocol", "report_seq_head", "agent_id")
     SITE_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,7 @@ class Hello(_message.Message):
     FACTS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     REPORT_SEQ_HEAD_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     site: str
     session: str
     boot_id: str
@@ -94,7 +95,8 @@ class Hello(_message.Message):
     facts: _site_pb2.SiteFacts
     protocol: int
     report_seq_head: int
-    def __init__(self, site: _Optional[str] = ..., session: _Optional[str] = ..., boot_id: _Optional[str] = ..., term_seen: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., facts: _Optional[_Union[_site_pb2.SiteFacts, _Mapping]] = ..., protocol: _Optional[int] = ..., report_seq_head: _Optional[int] = ...) -> None: ...
+    agent_id: str
+    def __init__(self, site: _Optional[str] = ..., session: _Optional[str] = ..., boot_id: _Optional[str] = ..., term_seen: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., facts: _Optional[_Union[_site_pb2.SiteFacts, _Mapping]] = ..., protocol: _Optional[int] = ..., report_seq_head: _Optional[int] = ..., agent_id: _Optional[str] = ...) -> None: ...
 
 class Reconcile(_message.Message):
     __slots__ = ("session", "attempts", "grant_seq_seen")
@@ -181,7 +183,14 @@ class Slice(_message.Message):
     def __init__(self, supernode: _Optional[str] = ..., num_nodes: _Optional[int] = ..., cards: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("id", "grant_seq", "anchor_seq", "pool", "slices", "variant", "tenant", "project", "user", "name", "spec_sha256", "lease_class", "lease_seconds", "array_index", "array_id", "preempted_count", "signature")
+    __slots__ = ("id", "grant_seq", "anchor_seq", "pool", "slices", "variant", "tenant", "project", "user", "name", "spec_sha256", "lease_class", "lease_seconds", "array_index", "array_id", "preempted_count", "data", "signature")
+    class DataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     GRANT_SEQ_FIELD_NUMBER: _ClassVar[int]
     ANCHOR_SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +207,7 @@ class Grant(_message.Message):
     ARRAY_INDEX_FIELD_NUMBER: _ClassVar[int]
     ARRAY_ID_FIELD_NUMBER: _ClassVar[int]
     PREEMPTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     id: AttemptId
     grant_seq: int
@@ -215,8 +225,9 @@ class Grant(_message.Message):
     array_index: int
     array_id: str
     preempted_count: int
+    data: _containers.ScalarMap[str, str]
     signature: bytes
-    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., grant_seq: _Optional[int] = ..., anchor_seq: _Optional[int] = ..., pool: _Optional[str] = ..., slices: _Optional[_Iterable[_Union[Slice, _Mapping]]] = ..., variant: _Optional[int] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., spec_sha256: _Optional[str] = ..., lease_class: _Optional[str] = ..., lease_seconds: _Optional[float] = ..., array_index: _Optional[int] = ..., array_id: _Optional[str] = ..., preempted_count: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., grant_seq: _Optional[int] = ..., anchor_seq: _Optional[int] = ..., pool: _Optional[str] = ..., slices: _Optional[_Iterable[_Union[Slice, _Mapping]]] = ..., variant: _Optional[int] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., spec_sha256: _Optional[str] = ..., lease_class: _Optional[str] = ..., lease_seconds: _Optional[float] = ..., array_index: _Optional[int] = ..., array_id: _Optional[str] = ..., preempted_count: _Optional[int] = ..., data: _Optional[_Mapping[str, str]] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Grants(_message.Message):
     __slots__ = ("session", "term", "grants", "specs")

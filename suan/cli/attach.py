@@ -1,0 +1,130 @@
+"""Staying with a job: its states to standard error, its output to ours, its exit code.
+
+Ctrl-C detaches: it says how to come back and never cancels.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, BinaryIO
+
+from suan.cli.jobs import exit_code, last_attempt, outcome_line
+from suan.cli.output import note
+from suan.cli.times import length
+from suan.ids import short_id
+from suan.models import Job, JobState, Launch
+from suan.sync import Client
+from suan.views import LogChunk
+
+LINE_BYTES_MAX = 64 * 1024  # a longer line of several ranks is cut
+
+
+@contextmanager
+def told_how_to_return(job_id: str) -> Iterator[None]:
+    """On Ctrl-C, says how to come back to a job."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        short = short_id(job_id)
+        note(f"\ndetached; the job goes on.  Next: suan logs -f {short}  ·  suan cancel {short}")
+        raise
+
+
+def attach(client: Client, job_id: str) -> int:
+    """Follows a job from its queue to its end and answers the exit code for it."""
+    with told_how_to_return(job_id):
+        job = _until_begun(client, job_id)
+        if last_attempt(job):
+            print_logs(client, job, follow=True)
+        (ended,) = client.wait([job_id])
+    note(outcome_line(ended))
+    return exit_code(ended)
+
+
+def _until_begun(client: Client, job_id: str) -> Job:
+    """Tells of each state until the job runs or has ended."""
+    told = ""
+    with closing(client.watch([job_id])) as changes:
+        for job in changes:
+            line = _state_line(job)
+            if line != told:
+                note(line)
+                told = line
+            if job.state in (JobState.RUNNING, JobState.CANCELLING) or job.state.terminal:
+                return job
+    raise AssertionError("a watch never ends")
+
+
+def _state_line(job: Job) -> str:
+    attempt = last_attempt(job)
+    line = f"● job {short_id(job.id)} {job.state.lower()}"
+    if attempt and job.state in (JobState.PLACED, JobState.RUNNING):
+        line += f" at {attempt.site}/{attempt.pool}: {attempt.cards} × {attempt.accelerator}"
+    if job.state is JobState.QUEUED and attempt and attempt.failure:
+        line += f" again: {attempt.failure.code} at {attempt.site}"
+    elif job.state is JobState.QUEUED:
+        line += f"; why: suan explain {short_id(job.id)}"
+    if job.state is JobState.RUNNING and attempt:
+        line += f" ({length(attempt.started_at - job.submitted_at)} after it was submitted)"
+    return line
+
+
+def print_logs(client: Client, job: Job, *, rank: int | None = None, **wanted: Any) -> None:
+    """Copies a job's output to ours, as it is or by line with the rank in front."""
+    writer = _Writer(by_line=rank is None and _has_ranks(client, job))
+    with closing(client.logs(job.id, rank=rank, **wanted)) as chunks:
+        try:
+            for chunk in chunks:
+                writer.write(chunk)
+        finally:
+            writer.finish()
+
+
+def _has_ranks(client: Client, job: Job) -> bool:
+    """Whether the job may have several processes."""
+    spec = client.spec(job.id)
+    per_card = spec.launch is Launch.PER_CARD
+    return any(each.num_nodes > 1 or (per_card and each.cards > 1) for each in spec.variants)
+
+
+class _Writer:
+    """Writes chunks: at once, or whole lines with the rank in front."""
+
+    def __init__(self, by_line: bool) -> None:
+        self._by_line = by_line
+        self._rest: dict[tuple[int, str], bytes] = {}
+        self._outputs: dict[str, BinaryIO] = {
+            "stdout": sys.stdout.buffer,
+            "stderr": sys.stderr.buffer,
+        }
+
+    def write(self, chunk: LogChunk) -> None:
+        if not self._by_line:
+            self._put(chunk.stream, chunk.data)
+            return
+        key = (chunk.rank, chunk.stream)
+        *lines, rest = (self._rest.get(key, b"") + chunk.data).split(b"\n")
+        self._rest[key] = rest
+        if len(rest) > LINE_BYTES_MAX:
+            lines.append(self._rest.pop(key))
+        self._put(chunk.stream, b"".join(_with_rank(chunk.rank, line) for line in lines))
+
+    def finish(self) -> None:
+        """Writes lines that were begun and never ended."""
+        for (rank, stream), rest in self._rest.items():
+            if rest:
+                self._put(stream, _with_rank(rank, rest))
+
+    def _put(self, stream: str, data: bytes) -> None:
+        if data:
+            output = self._outputs.get(stream, sys.stdout.buffer)
+            output.write(data)
+            output.flush()
+
+
+def _with_rank(rank: int, line: bytes) -> bytes:
+    """A line as it reads at last: what a carriage return overwrote is left out."""
+    shown = line.rstrip(b"\r").rpartition(b"\r")[2]
+    return f"[{rank}] ".encode() + shown + b"\n"

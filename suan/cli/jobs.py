@@ -1,0 +1,140 @@
+"""What the commands about jobs share: reading specs, finding jobs, cells of tables, outcomes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from suan.cli.output import Column, note
+from suan.cli.times import length
+from suan.errors import ExitCode, InvalidSpec, NotFound
+from suan.ids import short_id
+from suan.jobfile import parse_job, read_bytes
+from suan.jobspec.check import check
+from suan.models import Attempt, Job, JobSpec, JobState
+from suan.sync import Client
+
+STANDARD_INPUT = "-"
+
+
+def read_spec(file: str, environment: Mapping[str, str]) -> JobSpec:
+    """The spec in a file (`-`: standard input), with `environment` on top of its own.
+
+    Notes go to standard error. Raises InvalidSpec and InvalidRequest.
+    """
+    from_input = file == STANDARD_INPUT
+    text = sys.stdin.buffer.read() if from_input else read_bytes(Path(file))
+    reading = parse_job(text, {**os.environ, **environment})
+    for remark in reading.notes:
+        note(f"note: {remark}")
+    spec = reading.spec
+    added = {name: value for name, value in environment.items() if name not in spec.secrets}
+    spec = replace(spec, environment=tuple(sorted({**dict(spec.environment), **added}.items())))
+    if problems := check(spec):
+        raise InvalidSpec(problems=problems)
+    return spec
+
+
+def directory_of(file: str) -> Path:
+    """What a relative `workdir` counts from."""
+    return Path.cwd() if file == STANDARD_INPUT else Path(file).resolve().parent
+
+
+def jobs_named(client: Client, wanted: str) -> list[Job]:
+    """One job by its id or a part of it, or the jobs of an array. Raises NotFound."""
+    try:
+        return [client.get(wanted)]
+    except NotFound:
+        members = list(client.list(array_id=wanted))
+        if not members:
+            raise
+        return sorted(members, key=lambda job: job.array_index)
+
+
+# --- cells ------------------------------------------------------------------
+
+
+def last_attempt(job: Job) -> Attempt | None:
+    return job.attempts[-1] if job.attempts else None
+
+
+def site_cell(job: Job) -> str:
+    attempt = last_attempt(job)
+    shown = attempt and job.state is not JobState.QUEUED
+    return f"{attempt.site}/{attempt.pool}" if attempt and shown else "–"
+
+
+def cards_cell(job: Job) -> str:
+    attempt = last_attempt(job)
+    return f"{attempt.cards} {attempt.accelerator}" if attempt else "–"
+
+
+def age_cell(job: Job) -> str:
+    return length(time.time() - job.submitted_at)
+
+
+def name_cell(job: Job) -> str:
+    return f"{job.name}[{job.array_index}]" if job.array_id else job.name or "–"
+
+
+def columns(reasons: Mapping[str, str]) -> list[Column[Job]]:
+    """The table of `ps`; `reasons` by job id."""
+    return [
+        Column("JOB", lambda job: short_id(job.id)),
+        Column("NAME", name_cell),
+        Column("STATE", lambda job: job.state),
+        Column("SITE", site_cell),
+        Column("CARDS", cards_cell),
+        Column("AGE", age_cell, right=True),
+        Column("REASON", lambda job: reasons.get(job.id) or own_reason(job)),
+        Column("TRY", lambda job: str(len(job.attempts)), wide=True, right=True),
+        Column("TENANT", lambda job: job.tenant, wide=True),
+        Column("USER", lambda job: job.user, wide=True),
+        Column("ID", lambda job: job.id, wide=True),
+    ]
+
+
+def own_reason(job: Job) -> str:
+    """What the job itself says of why it is as it is."""
+    if job.failure:
+        return job.failure.code
+    attempt = last_attempt(job)
+    if attempt and attempt.failure and not job.state.terminal:
+        return f"again after {attempt.failure.code}"
+    return "–"
+
+
+# --- outcomes ---------------------------------------------------------------
+
+
+def exit_code(job: Job) -> int:
+    """The exit code of a command that waited for `job`: the job's own, if it is 1 to 99."""
+    if job.state is JobState.SUCCEEDED:
+        return ExitCode.OK
+    if job.state is JobState.CANCELLED:
+        return ExitCode.JOB_CANCELLED
+    if not job.state.terminal:
+        return ExitCode.JOB_NOT_FINISHED
+    if job.failure and job.failure.code == "NeverPlaceable":
+        return ExitCode.CANNOT_PLACE_EVER
+    return job.exit_code if 1 <= job.exit_code < ExitCode.JOB_FAILED else ExitCode.JOB_FAILED
+
+
+def outcome_line(job: Job) -> str:
+    """How a job ended, in one line."""
+    marks = {JobState.SUCCEEDED: "✔", JobState.FAILED: "✘", JobState.CANCELLED: "■"}
+    words = [marks.get(job.state, "●"), job.state.lower()]
+    attempt = last_attempt(job)
+    if attempt and attempt.started_at and attempt.ended_at:
+        seconds = attempt.ended_at - attempt.started_at
+        hours = attempt.cards * seconds / 3600
+        words.append(f"after {length(seconds)} at {attempt.site} · {hours:.3f} card·h")
+    if job.state is JobState.FAILED and job.exit_code:
+        words.append(f"· exit code {job.exit_code}")
+    if job.failure:
+        words.append(f"· {job.failure.message} [{job.failure.code}]")
+    return " ".join(words)

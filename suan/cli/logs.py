@@ -1,0 +1,57 @@
+"""`suan logs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from suan.cli.options import connected
+
+if TYPE_CHECKING:
+    from suan.sync import Client
+
+
+@click.command()
+@click.argument("job")
+@click.option("-f", "--follow", is_flag=True, help="Stay until the job ends; exit with its code.")
+@click.option("--tail", type=click.IntRange(1), metavar="N", help="Only the last N lines so far.")
+@click.option("--rank", type=click.IntRange(0), metavar="R", help="Only this rank.")
+@click.option("--attempt", type=click.IntRange(1), metavar="N", help="Default: the last one.")
+@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Default: both.")
+@connected
+def logs(
+    client: Client,
+    job: str,
+    follow: bool,
+    tail: int | None,
+    rank: int | None,
+    attempt: int | None,
+    stream: str | None,
+) -> int:
+    """Print what a job wrote.
+
+    What it wrote to standard error goes to standard error. Lines of a job with several ranks
+    begin with [rank]. Ctrl-C ends the printing, never the job.
+    """
+    from suan.cli.attach import print_logs, told_how_to_return
+    from suan.cli.jobs import exit_code, outcome_line
+    from suan.cli.output import note
+    from suan.errors import ExitCode
+
+    found = client.get(job)
+    with told_how_to_return(found.id):
+        print_logs(
+            client,
+            found,
+            follow=follow,
+            tail_lines=tail or 0,
+            rank=rank,
+            epoch=attempt or 0,
+            stream=stream or "",
+        )
+        if not follow or attempt:
+            return ExitCode.OK
+        (ended,) = client.wait([found.id])
+    note(outcome_line(ended))
+    return exit_code(ended)

@@ -1,0 +1,219 @@
+"""What the stable codes mean and what to do: `suan explain --code`.
+
+One sentence each. The conditions of the scheduler are complete (a test compares them);
+of the errors, those whose message alone may not be enough. Text only; imports nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Meaning(NamedTuple):
+    text: str
+    advice: str
+
+
+# Why a pool cannot take a job, in the order in which cards are counted out.
+_CONDITIONS = {
+    "UnknownAccelerator": (
+        "No accelerator has this name, neither in the catalogue nor at a site.",
+        "Pick a model from `suan accelerators`.",
+    ),
+    "WrongAccelerator": (
+        "The pool has another model than the job accepts.",
+        "Add the model to `accelerators: {any_of: [...]}` if the job can run on it.",
+    ),
+    "SiteNotAllowed": (
+        "The job's `placement` leaves this site out.",
+        "Widen `placement.sites` or drop the site from `placement.not_sites`.",
+    ),
+    "TenantNotAllowed": (
+        "The site does not serve your organisation.",
+        "Ask the site's operator, or let the job run elsewhere.",
+    ),
+    "DataResidency": (
+        "An input may not leave its regions, and the site lies outside them.",
+        "Use another dataset, or allow sites within the dataset's regions.",
+    ),
+    "TimeLimitTooLong": (
+        "The job's time limit is longer than the site lets any job run.",
+        "Lower `time_limit`, and write checkpoints to go on from.",
+    ),
+    "CpusTooFew": ("A node has fewer CPUs than the job asks for.", "Lower `resources.cpus`."),
+    "MemoryTooSmall": (
+        "A node has less memory than the job asks for.",
+        "Lower `resources.memory`.",
+    ),
+    "TooFewCards": (
+        "The pool owns fewer cards than the job needs at once.",
+        "Lower `num_nodes` or the cards per node.",
+    ),
+    "ShapeUnfit": (
+        "The pool's nodes or supernodes cannot hold the shape that the job requires.",
+        "Ask for fewer cards per node, or make `topology.mode` preferred.",
+    ),
+    "CostTooHigh": ("The estimate is above the job's `max_cost`.", "Raise `placement.max_cost`."),
+    "DatasetUnknown": (
+        "An input names a dataset that is not registered.",
+        "Check the name with `suan dataset list`, or have it registered.",
+    ),
+    "DataUnreachable": (
+        "No route of the network leads from a replica of an input to the site.",
+        "Tell the federation's administrator: a link or a replica is missing.",
+    ),
+    "SitePaused": ("The site has paused itself.", "Wait, or ask the site's operator."),
+    "SiteDraining": (
+        "An administrator lets nothing new start at the site.",
+        "Wait, or see the reason in `suan site list`.",
+    ),
+    "SiteSuspect": (
+        "The site has been silent for a while, so nothing new is sent there.",
+        "Wait: it returns by itself, or is given up after its leases.",
+    ),
+    "SiteLost": (
+        "The site has been silent for longer than its leases.",
+        "Its operator must bring the agent back.",
+    ),
+    "SiteUnseen": (
+        "The site is registered and has not reported since the broker started.",
+        "Its operator must start the agent.",
+    ),
+    "Unhealthy": ("Cards are faulty or kept back by the site.", "The site mends them."),
+    "HeldOff": (
+        "The site refused this shape a moment ago, so it is not asked again yet.",
+        "Wait: it is asked again within minutes.",
+    ),
+    "Reserved": (
+        "Free cards are kept for a larger job that is ahead in the queue.",
+        "Wait, or set a `time_limit`: a job that ends in time may go first.",
+    ),
+    "NotFreeNow": (
+        "Too few cards are free together now.",
+        "Wait, or ask for fewer cards: `suan explain` says what would start now.",
+    ),
+    "NoPools": (
+        "No site has offered any cards.",
+        "Sites must join and report: see `suan site list`.",
+    ),
+}
+
+# Why a job or an attempt ended.
+_FAILURES = {
+    "NonZeroExit": ("The job's command failed.", "Read `suan logs`; the exit code is its own."),
+    "Cancelled": ("Somebody cancelled the job.", "`suan get` says who and why."),
+    "NeverPlaceable": (
+        "No site of the federation could ever run the job.",
+        "`suan plan FILE` names every condition that stands against it.",
+    ),
+    "TimeLimit": ("The job ran up to its time limit.", "Raise `time_limit` or use checkpoints."),
+    "OutOfMemory": ("The job used more memory than its node has.", "Raise `resources.memory`."),
+    "LaunchFailed": (
+        "The site could not start the job's command.",
+        "Check `image`, `workdir` and the interpreter that `run` needs.",
+    ),
+    "BadBundle": (
+        "The site could not unpack the files that came with the job.",
+        "Send plain files only; put large data into a dataset.",
+    ),
+    "DiskFull": ("The site's disk is full.", "The site's operator frees space; the job moves on."),
+    "LeaseEnded": (
+        "The site was silent for longer than the job's lease, so the attempt was ended.",
+        "Nothing: it is tried again. A longer `lease.seconds` waits longer.",
+    ),
+    "MachineRebooted": ("The machine restarted under the job.", "Nothing: it is tried again."),
+    "NotEnoughCards": (
+        "The cards were taken meanwhile, so the site refused the offer.",
+        "Nothing: it is tried again and costs nothing.",
+    ),
+    "SiteRuleRefused": (
+        "A rule of the site refuses the job.",
+        "`suan get` quotes the site; change the job or allow other sites.",
+    ),
+    "Unexplained": (
+        "The site ended the attempt without a reason.",
+        "Tell the site's operator, with the job's id.",
+    ),
+}
+
+# Why the broker refuses a request.
+_REFUSALS = {
+    "QueueFull": (
+        "Your organisation has as many jobs queued as it may have.",
+        "Wait until some have run, or ask for a higher limit.",
+    ),
+    "FederationFull": ("The broker keeps as many jobs as it can.", "Submit again later."),
+    "TenantSuspended": ("Your organisation is suspended.", "Ask a federation administrator."),
+    "JobIdTaken": (
+        "This job id was already used for another submission.",
+        "Mint a new id; the same id is only for sending the same job again.",
+    ),
+    "JobIdAmbiguous": ("Several jobs have this in their ids.", "Give more of the id."),
+    "JobNotFound": ("There is no such job, or it is not yours to see.", "See `suan ps -a`."),
+    "AlreadyEnded": ("The job has ended, so nothing can be changed.", "Nothing."),
+    "BundlesFull": (
+        "The broker keeps as many working directories as it may.",
+        "Name a dataset instead, or submit again later.",
+    ),
+    "WorkdirTooLarge": (
+        "The working directory is larger than what may be sent along.",
+        "Name large files in .suanignore, or make them a dataset.",
+    ),
+    "RoleNotAllowed": (
+        "Your role may not do this.",
+        "Use the context of a user to submit, of an administrator to administer.",
+    ),
+    "NoLogs": ("The job has not started, so it has no logs.", "`suan explain` says why."),
+    "SiteAway": (
+        "The site of the job is not connected now; the job goes on.",
+        "Try again shortly, or follow with `suan logs -f`.",
+    ),
+    "SiteSilent": ("The site did not answer in time.", "Try again shortly."),
+    "SiteBusy": (
+        "Attempts live at the site, so it is not removed.",
+        "Drain it and wait, or use --orphan and accept that they are lost.",
+    ),
+}
+
+# Why there is no connection.
+_CONNECTION = {
+    "AddressMissing": ("No broker is named.", "Set SUAN_ADDRESS or make a context."),
+    "IdentityUnnamed": ("No identity is named.", "Set SUAN_IDENTITY or make a context."),
+    "IdentityMissing": (
+        "The identity's directory lacks its key or its certificate.",
+        "Ask an administrator to issue one, and name its directory.",
+    ),
+    "KeyExposed": (
+        "Others than its owner may read the private key.",
+        "chmod 600 it; if others had access, ask for a new identity.",
+    ),
+    "CertificateExpired": ("Your certificate has expired.", "Ask an administrator for a new one."),
+    "CertificateRefused": (
+        "The broker does not accept your certificate.",
+        "It may be of another federation; ask an administrator.",
+    ),
+    "CertificateRevoked": ("Your certificate has been revoked.", "Ask an administrator."),
+    "BrokerUnreachable": (
+        "Nothing answers at the broker's address.",
+        "Check the address, that the broker runs, and the firewall.",
+    ),
+    "BrokerNotTrusted": (
+        "What answers is not of this federation.",
+        "Check the address and the identity's ca.pem.",
+    ),
+    "BrokerNotTls": ("What answers does not speak TLS.", "Check the port."),
+    "BrokerNameMismatch": (
+        "The broker's certificate is for another name.",
+        "Use the address that the administrator gave.",
+    ),
+}
+
+MEANINGS: Mapping[str, Meaning] = MappingProxyType(
+    {
+        code: Meaning(*words)
+        for table in (_CONDITIONS, _FAILURES, _REFUSALS, _CONNECTION)
+        for code, words in table.items()
+    }
+)
