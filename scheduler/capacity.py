@@ -62,6 +62,19 @@ class Capacity:
                 fitting[guard.rows] = 0
         return nodes_missing(fitting, self._supply.starts, way.nodes, way.group)
 
+    def missing_cards(self, way: Way, durations: Floats) -> Ints:
+        """[pool]: the fewest cards that must come free before one gang fits; 0: it does.
+
+        As if they came free on the nodes that lack least, so no gang can start earlier.
+        """
+        missing = self.missing(way, durations)
+        cards = way.cards_per_node
+        below = _by_pool(self.nodes_by_free[:, :cards], self._supply.starts)[:, ::-1]
+        before = np.cumsum(below, axis=1) - below
+        completed = np.clip(missing[:, None] - before, 0, below)
+        lacking = completed @ np.arange(1, below.shape[1] + 1)
+        return np.asarray(lacking + (missing - completed.sum(axis=1)) * cards, np.int64)
+
     def broken_cards(self, way: Way) -> Ints:
         """[pool]: free cards left behind in a supernode that was untouched before, best fit."""
         supply = self._supply
@@ -220,4 +233,5 @@ def _at_least(nodes_by_free: Ints) -> Ints:
 
 
 def _by_pool(values: Ints, starts: Ints) -> Ints:
-    return np.add.reduceat(values, starts) if len(starts) else np.zeros(0, np.int64)
+    """Sums of rows by pool."""
+    return np.add.reduceat(values, starts) if len(starts) else values[:0]

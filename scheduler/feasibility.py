@@ -50,6 +50,7 @@ class Assessment:
         reasons = np.asarray(self.failed[needed].any(axis=0), np.bool_)
         matched = ~self.failed[:, _ACCELERATOR_ROWS].any(axis=1)
         reasons[_ACCELERATOR_ROWS] &= ~matched.any(axis=0)
+        reasons[ROW[Code.WRONG_ACCELERATOR]] |= not self.ways
         return reasons & (self.stopped_at() < len(CODES))
 
     @property
@@ -58,10 +59,30 @@ class Assessment:
         return self.stopped_at() >= PERMANENT_COUNT
 
 
+@dataclass(frozen=True, slots=True)
+class HeldShapes:
+    """The shapes that sites refused a moment ago, as columns."""
+
+    pools: Ints
+    nodes: Ints
+    cards_per_node: Ints
+
+    @classmethod
+    def of(cls, supply: Supply, holds: tuple[Hold, ...], now: float) -> HeldShapes:
+        """The holds that are in force at `now` (wall seconds) in pools that are there."""
+        rows = [
+            (supply.index[hold.pool], hold.nodes, hold.cards_per_node)
+            for hold in holds
+            if hold.until > now and hold.pool in supply.index
+        ]
+        columns = np.array(rows, np.int64).reshape(len(rows), 3).T
+        return cls(columns[0], columns[1], columns[2])
+
+
 def assess(
-    supply: Supply, demand: Demand, tenant: str, policy: Policy, holds: tuple[Hold, ...] = ()
+    supply: Supply, demand: Demand, tenant: str, policy: Policy, holds: HeldShapes
 ) -> Assessment:
-    """Check every condition of every way in every pool. `holds`: those in force now."""
+    """Check every condition of every way in every pool."""
     ways, staging = ways_of(demand), stage(supply, demand)
     failed = np.zeros((len(ways), len(CODES), len(supply)), dtype=np.bool_)
     for code, fails in _shared_conditions(supply, demand, tenant, staging).items():
@@ -70,7 +91,7 @@ def assess(
     estimates = tuple(by_variant[way.variant].slowed(way.slowdown) for way in ways)
     for at, (way, figures) in enumerate(zip(ways, estimates, strict=True)):
         _check_way(supply, demand, way, figures, failed[at])
-        _check_holds(supply, way, holds, failed[at])
+        _check_holds(holds, way, failed[at])
     return Assessment(demand, ways, failed, estimates)
 
 
@@ -164,10 +185,8 @@ def _unfit(supply: Supply, way: Way) -> Bools:
     return np.asarray(unfit)
 
 
-def _check_holds(supply: Supply, way: Way, holds: tuple[Hold, ...], failed: Bools) -> None:
+def _check_holds(holds: HeldShapes, way: Way, failed: Bools) -> None:
     """A site that refused a shape a moment ago is not offered it, or a larger one, again."""
-    for hold in holds:
-        pool = supply.index.get(hold.pool)
-        if pool is None or way.nodes < hold.nodes or way.cards_per_node < hold.cards_per_node:
-            continue
-        failed[ROW[Code.HELD_OFF], pool] = not failed[_ACCELERATOR_ROWS, pool].any()
+    refused = (way.nodes >= holds.nodes) & (way.cards_per_node >= holds.cards_per_node)
+    pools = holds.pools[refused]
+    failed[ROW[Code.HELD_OFF], pools] = ~failed[_ACCELERATOR_ROWS, pools].any(axis=0)

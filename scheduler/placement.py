@@ -16,8 +16,17 @@ from scheduler.capacity import Capacity
 from scheduler.cascade import describe
 from scheduler.case import Case, Standing
 from scheduler.fairness import Turns
-from scheduler.feasibility import Assessment, assess
-from scheduler.model import Demand, Explanation, Placement, Policy, Round, Snapshot, Suggestion
+from scheduler.feasibility import Assessment, HeldShapes, assess
+from scheduler.model import (
+    Demand,
+    Explanation,
+    Placement,
+    Policy,
+    Round,
+    Snapshot,
+    Suggestion,
+    Verdict,
+)
 from scheduler.network import Routes
 from scheduler.releases import Releases
 from scheduler.reservation import reserve
@@ -52,9 +61,8 @@ class PlacementRound:
         self.releases = Releases(
             self.supply, snapshot.running, snapshot.now, self.policy.run_seconds_default
         )
-        self.holds = tuple(hold for hold in snapshot.holds if hold.until > snapshot.now)
+        self.holds = HeldShapes.of(self.supply, snapshot.holds, snapshot.now)
         self.turns = Turns(snapshot, int(self.capacity.pool_free().sum()))
-        self.cases: dict[int, Case] = {}
         self.placements: list[Placement] = []
 
     def run(self, what_if: Callable[[Case], tuple[Suggestion, ...]] | None = None) -> Round:
@@ -67,10 +75,12 @@ class PlacementRound:
                 open_cases[at] = case
                 self.turns.again(at)
                 continue
-            self._close(case)
-            suggestions = what_if(case) if what_if and case.jobs_left else ()
-            explanation = describe(self.supply, case, suggestions)
-            explained[at] = explanation, case.jobs_placed
+            suggestions: tuple[Suggestion, ...] = ()
+            if case.jobs_left:
+                self._look_again(case)
+                suggestions = what_if(case) if what_if else ()
+                self._keep_place(case)  # after the suggestions: its own guard is not in its way
+            explained[at] = describe(self.supply, case, suggestions), case.jobs_placed
         return Round(tuple(self.placements), self._with_positions(explained))
 
     def stand(self, assessment: Assessment) -> Standing:
@@ -138,15 +148,12 @@ class PlacementRound:
             self.releases.expect(pool, gangs * layout.cards, duration)
         return gangs
 
-    def _close(self, case: Case) -> None:
+    def _keep_place(self, case: Case) -> None:
         """Promise and reserve for the jobs that are left, ahead of the classes behind."""
-        if not case.jobs_left:
-            return
-        self._look_again(case)
         if case.waiting is not None:
             all_known = case.waiting.gangs_before(self.releases, math.inf, 0.0)
             case.waiting.promise(self.releases, len(case.jobs_left), all_known)
-        if len(case.jobs_left) > case.jobs_held and not case.options.fits.any():
+        if case.jobs_held or not case.options.fits.any():
             reserve(self.supply, self.capacity, case.options)
 
     def _look_again(self, case: Case) -> None:
@@ -169,5 +176,6 @@ class PlacementRound:
             queued = self.snapshot.queue[at]
             explanation, placed = explained[at]
             told.append((queued.key, replace(explanation, position=ahead)))
-            ahead += max(queued.queued, len(queued.jobs)) - placed
+            if explanation.verdict is not Verdict.NEVER:
+                ahead += max(queued.queued, len(queued.jobs)) - placed
         return tuple(told)

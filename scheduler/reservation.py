@@ -24,10 +24,15 @@ RESERVATIONS_MAX = 8  # guards per round, at most one per pool; each keeps cards
 
 
 def reserve(supply: Supply, capacity: Capacity, options: Options) -> Guard | None:
-    """Guard supernodes for a class that is blocked, in the pool where it would end first."""
-    if len(capacity.guards) >= RESERVATIONS_MAX or not options.waits.any():
+    """Guard supernodes for a class that is blocked, in the pool where it would end first.
+
+    Only where the wait is known: for cards that a site's own users hold, for a time that
+    nobody can tell, no others are kept idle.
+    """
+    able = options.waits & options.known
+    if len(capacity.guards) >= RESERVATIONS_MAX or not able.any():
         return None
-    rank = np.where(options.waits, options.rank, np.inf)
+    rank = np.where(able, options.rank, np.inf)
     way, pool = (int(at) for at in np.unravel_index(rank.argmin(), rank.shape))
     if pool in capacity.guards:
         return None  # a class ahead has its reservation there

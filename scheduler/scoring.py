@@ -16,6 +16,8 @@ from scheduler.feasibility import Assessment
 from scheduler.model import Policy, Score
 from scheduler.releases import Releases
 
+PREFERENCES = ("finish", "cost", "energy")  # also the order in which they break ties
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -63,14 +65,11 @@ class Options:
         return self._preferences()[0]
 
     def _preferences(self) -> tuple[str, ...]:
-        named = [name for name in self.assessment.demand.prefer if name in _COLUMNS]
-        return tuple(dict.fromkeys([*named, "finish", "cost", "energy"]))
+        named = [name for name in self.assessment.demand.prefer if name in PREFERENCES]
+        return tuple(dict.fromkeys([*named, *PREFERENCES]))
 
     def _column(self, preference: str) -> Floats:
         return {"finish": self.rank, "cost": self.yuan, "energy": self.kwh}[preference]
-
-
-_COLUMNS = ("finish", "cost", "energy")
 
 
 def options(
@@ -82,10 +81,7 @@ def options(
         _stack([getattr(estimate, name) for estimate in figures], assessment)
         for name in ("stage_seconds", "run_seconds", "yuan", "kwh")
     )
-    missing = [
-        capacity.missing(way, stage[at] + run[at]) * way.cards_per_node
-        for at, way in enumerate(ways)
-    ]
+    missing = [capacity.missing_cards(way, stage[at] + run[at]) for at, way in enumerate(ways)]
     waited = [releases.wait(needed) for needed in missing]
     missing_cards = np.asarray(_stack(missing, assessment), np.int64)
     free, allowed = missing_cards == 0, assessment.allowed

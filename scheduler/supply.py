@@ -75,6 +75,7 @@ class Supply:
         if len(self.index) != len(self.pools):
             raise ValueError("a pool key stands twice in the snapshot")
         self.keys = np.array([pool.key for pool in self.pools], dtype=object)
+        self.models_here = np.array([pool.accelerator for pool in self.pools], dtype=np.str_)
         self.models: dict[str, Accelerator] = {a.model: a for a in snapshot.accelerators}
         self.datasets = {dataset.name: dataset for dataset in snapshot.datasets}
         self._take_pools(utilisation_default)
@@ -116,8 +117,9 @@ class Supply:
         padded = [row.nodes_by_free + (0,) * (levels - len(row.nodes_by_free)) for row in rows]
         self.nodes_by_free: Ints = np.array(padded, dtype=np.int64).reshape(len(rows), levels)
         self.row_nodes: Ints = self.nodes_by_free.sum(axis=1)
-        counted = np.add.reduceat(self.row_nodes, self.starts) if rows else _ints(())
-        self.nodes = np.maximum(counted, self.total // np.maximum(1, self.cards_per_node))
+        self.nodes_counted = np.add.reduceat(self.row_nodes, self.starts) if rows else _ints(())
+        stated = self.total // np.maximum(1, self.cards_per_node)
+        self.nodes: Ints = np.maximum(self.nodes_counted, stated)
 
     def _take_sites(self, sites: tuple[Site, ...]) -> None:
         known = {site.name: site for site in sites}
@@ -164,8 +166,12 @@ class Supply:
         return self._masks[want]
 
     def holds_groups(self, nodes: int, group: int) -> Bools:
-        """Pools whose supernodes could hold the gang's groups if all cards were free."""
-        return np.equal(nodes_missing(self.row_nodes, self.starts, nodes, group), 0)
+        """Pools whose supernodes could hold the gang's groups if all cards were free.
+
+        Nodes that no supernode counts might belong to one that is large enough.
+        """
+        held = np.equal(nodes_missing(self.row_nodes, self.starts, nodes, group), 0)
+        return held | (self.nodes_counted < self.nodes)
 
     def peak_tflops(self, precision: Precision) -> Floats:
         """Peak per card of each pool at `precision` or its fallback; 0.0: unknown."""

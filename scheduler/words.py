@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from scheduler.arrays import Bools
 from scheduler.case import Case
 from scheduler.model import Demand, Variant
@@ -65,8 +67,7 @@ def _demand_detail(code: Code, supply: Supply, demand: Demand, pools: Bools) -> 
         wanted = [str(v.accelerator) for v in demand.variants if not supply.knows(v.accelerator)]
         return f"no such model in the catalogue or at any site: {_listed(wanted)}"
     if code is Code.WRONG_ACCELERATOR:
-        models = [supply.pools[at].accelerator for at in pools.nonzero()[0].tolist()]
-        return f"not in your list: {_listed(models)}"
+        return f"not in your list: {_listed(np.unique(supply.models_here[pools]).tolist())}"
     if code is Code.CPUS_TOO_FEW:
         needs = min(v.cpus_per_node for v in demand.variants)
         return f"needs {needs} CPUs per node, at most {supply.cpus[pools].max()} here"

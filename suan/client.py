@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,12 @@ from suan.administration import Administration
 from suan.bundle import pack
 from suan.channel import secure_channel
 from suan.contexts import resolve
-from suan.errors import NotFound
+from suan.errors import NotFound, SuanError
 from suan.logs import AttemptLog, Wanted, next_attempt
 from suan.models import Bundle, Job, JobSpec, JobState
 from suan.reading import read, read_all
 from suan.submission import batches, require_accepted, submission, submissions
-from suan.transport import DEADLINE_SECONDS, Transport
+from suan.transport import DEADLINE_SECONDS, Transport, ignore
 from suan.v1 import jobs_service_pb2 as pb
 from suan.v1.jobs_service_pb2_grpc import JobsStub
 from suan.views import Accelerator, Explained, Explanation, LogChunk, Offer, Submission
@@ -50,16 +50,21 @@ class Client(Administration):
         identity: str | os.PathLike[str] | None = None,
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
+        on_wait: Callable[[SuanError], None] = ignore,
     ) -> Self:
         """The client of a context (default: the current one), of which parts may be replaced.
 
-        To be called in a running event loop; connects at the first call. Raises SuanError
-        when no broker or no identity is named, or the identity cannot be used.
+        To be called in a running event loop; connects at the first call. `on_wait` is told
+        when a broker does not answer, before it is waited for. Raises SuanError when no broker
+        or no identity is named, or the identity cannot be used.
         """
         environ = os.environ | ({"SUAN_IDENTITY": os.fspath(identity)} if identity else {})
         chosen = resolve(context, address, environ)
-        channel = secure_channel(chosen.address, chosen.identity)
-        transport = Transport(channel, chosen.address, Path(chosen.identity), deadline_seconds)
+        place = Path(identity or chosen.identity)
+        channel = secure_channel(chosen.address, place)
+        transport = Transport(
+            channel, chosen.address, place, deadline_seconds=deadline_seconds, on_wait=on_wait
+        )
         return cls(transport, chosen.project)
 
     async def __aenter__(self) -> Self:

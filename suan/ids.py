@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 
+ID_LENGTH = 36
 SHORT_ID_LENGTH = 8  # characters; 32 random bits
 
 

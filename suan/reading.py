@@ -2,8 +2,7 @@
 
 The classes of `suan.views` mirror their messages, so one pair of functions serves them
 all: fields go by name, repeated fields become tuples, maps become tuples of pairs in
-ascending order. A field that the message lacks is our own mistake and raises
-AttributeError.
+ascending order. What only one side has is left out, and has its default.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ M = TypeVar("M", bound=Message)
 
 def read(kind: type[T], message: Message) -> T:
     """`message` as a `kind`."""
-    hints = _hints(cast(Hashable, kind))
-    return kind(**{name: _value(hint, getattr(message, name)) for name, hint in hints.items()})
+    sent = message.DESCRIPTOR.fields_by_name
+    hints = _hints(cast(Hashable, kind)).items()
+    return kind(**{name: _value(h, getattr(message, name)) for name, h in hints if name in sent})
 
 
 def read_all(kind: type[T], messages: Iterable[Message]) -> tuple[T, ...]:
@@ -31,7 +31,9 @@ def read_all(kind: type[T], messages: Iterable[Message]) -> tuple[T, ...]:
 
 def write(kind: type[M], value: Any) -> M:
     """A dataclass as a message of `kind`."""
-    return kind(**_plain(value))
+    message = kind()
+    _fill(message, value)
+    return message
 
 
 @cache
@@ -51,13 +53,16 @@ def _value(hint: Any, value: Any) -> Any:
     return hint(value)
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    return {field.name: _unwrapped(getattr(value, field.name)) for field in fields(value)}
-
-
-def _unwrapped(value: Any) -> Any:
-    if is_dataclass(value):
-        return _plain(value)
-    if isinstance(value, tuple):
-        return [_unwrapped(item) for item in value]
-    return value
+def _fill(message: Message, value: Any) -> None:
+    for name, field in message.DESCRIPTOR.fields_by_name.items():
+        item = getattr(value, name, None)
+        target = getattr(message, name)
+        if isinstance(item, tuple) and field.message_type:
+            for element in item:
+                _fill(target.add(), element)
+        elif isinstance(item, tuple):
+            target.extend(item)
+        elif is_dataclass(item):
+            _fill(target, item)
+        elif item is not None:
+            setattr(message, name, item)

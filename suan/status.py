@@ -26,6 +26,18 @@ HINT_CHARACTERS_MAX = 500
 
 _CODE_AND_MESSAGE = re.compile(r"([A-Z][A-Za-z0-9]*): (.*)", re.DOTALL)
 
+# What gRPC's own statuses mean to a person: message and hint.
+_BY_TRANSPORT = {
+    "UNIMPLEMENTED": (
+        "what answers does not know this call",
+        "check the port: it may be the join port; or the broker is older than this client",
+    ),
+    "DEADLINE_EXCEEDED": (
+        "the broker did not answer in time",
+        "try again: what was asked for may have been done, and is not done twice",
+    ),
+}
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -44,6 +56,8 @@ def decode(error: grpc.RpcError) -> SuanError:
     metadata = _metadata(error)
     details = error.details() or status
     code = metadata.get(CODE_KEY, "")
+    if not code and status in _BY_TRANSPORT:
+        return from_status(status, *_BY_TRANSPORT[status])
     matched = _CODE_AND_MESSAGE.fullmatch(details)
     if matched and matched[1] == code:
         details = matched[2]

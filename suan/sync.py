@@ -11,10 +11,12 @@ import functools
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from suan.client import Client as AsyncClient
-from suan.transport import DEADLINE_SECONDS
+from suan.errors import SuanError
+from suan.transport import DEADLINE_SECONDS, ignore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,11 +75,12 @@ class Client:
         identity: str | os.PathLike[str] | None = None,
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
+        on_wait: Callable[[SuanError], None] = ignore,
     ) -> Self:
-        """As `suan.client.Client.connect`."""
+        """As `suan.client.Client.connect`; `on_wait` is called on another thread."""
         return cls(
             lambda: AsyncClient.connect(
-                context, address, identity, deadline_seconds=deadline_seconds
+                context, address, identity, deadline_seconds=deadline_seconds, on_wait=on_wait
             )
         )
 
@@ -86,6 +89,16 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the broker."""
+        return self._client.transport.address
+
+    @property
+    def identity(self) -> Path:
+        """The directory of the identity."""
+        return self._client.transport.identity
 
     def close(self) -> None:
         """Ends the connection and the thread; a second time does nothing."""

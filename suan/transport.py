@@ -35,6 +35,10 @@ _BROKEN = _AGAIN | {
 }
 
 
+def ignore(_: SuanError) -> None:
+    """What is done while waiting, unless somebody wants to know."""
+
+
 @dataclass(slots=True)
 class Transport:
     """A channel, where it leads, and how patient it is."""
@@ -44,6 +48,7 @@ class Transport:
     identity: Path  # its directory
     deadline_seconds: float = DEADLINE_SECONDS
     backoff: Backoff = field(default_factory=Backoff)
+    on_wait: Callable[[SuanError], None] = ignore  # told once a call, before waiting for a broker
 
     async def call(
         self,
@@ -134,6 +139,7 @@ class Transport:
         reason = await self._diagnosis()
         if not isinstance(reason, Unavailable) or reason.code != "BrokerUnreachable":
             raise reason
+        self.on_wait(reason)
 
     async def _explained(self, error: grpc.RpcError) -> SuanError:
         return await self._diagnosis() if _without_broker(error) else decode(error)

@@ -18,8 +18,8 @@ from broker.core.messages import (
     Reply,
     SetDrain,
 )
-from broker.core.reports import lose_attempt
-from broker.core.rows import Dataset, JoinToken, PendingJoin, Site, Tenant
+from broker.core.reports import give_up
+from broker.core.rows import Dataset, Failure, JoinToken, PendingJoin, Site, Tenant
 from broker.core.transaction import Transaction
 
 
@@ -119,7 +119,10 @@ def on_set_drain(tx: Transaction, event: SetDrain) -> Reply:
 
 
 def on_remove_site(tx: Transaction, event: RemoveSite) -> Reply:
-    """Forget a site. While attempts live there, only on the word that they may be orphaned."""
+    """Forget a site. While attempts live there, only on the word that they may be orphaned.
+
+    Their jobs fail: an attempt that may be alive must not be started anywhere else.
+    """
     site = tx.state.sites.get(event.site)
     if site is None:
         return _no_site(event.site)
@@ -133,8 +136,9 @@ def on_remove_site(tx: Transaction, event: RemoveSite) -> Reply:
         )
     orphaned = tuple(job.id for job, _ in live)
     tx.audit(event.actor, "site.remove", site.key, f"{len(orphaned)} orphaned")
+    failure = Failure("site", "SiteRemoved", f"{event.site} was removed by {event.actor}")
     for job, attempt in live:
-        lose_attempt(tx, job, attempt, "SiteRemoved", f"{event.site} was removed")
+        give_up(tx, job, attempt, failure)
     presence = tx.memory.presence.pop(event.site, None)
     if presence is not None and presence.connected:
         tx.send(presence, Goodbye("SiteRemoved", "an administrator removed this site"))

@@ -37,6 +37,8 @@ from broker.core.messages import (
 from broker.core.state import State
 from broker.core.transaction import Memory, Transaction
 
+REVISION_BITS = 32  # changes in one leader's term
+
 HANDLERS: dict[type, Callable[[Transaction, Any], Reply | None]] = {
     Submit: submission.on_submit,
     Cancel: submission.on_cancel,
@@ -62,8 +64,10 @@ class Core:
     """The pure core over a state that was loaded; `term` is the leader's own."""
 
     def __init__(self, state: State, limits: Limits, term: int, now: Now) -> None:
+        # Revisions rise from leader to leader, also past those that were never durable.
+        state.revision = max(state.revision, term << REVISION_BITS)
         self.memory = Memory(
-            state, limits, term, started_elapsed=now.elapsed, heard_elapsed=now.elapsed
+            state, limits, term, excused_elapsed=now.elapsed, heard_elapsed=now.elapsed
         )
 
     def handle(self, events: Sequence[Event], now: Now) -> Step:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from broker.core.lifecycle import JobEvent, JobState
 from broker.core.messages import Done, Grant, Proposals, Reply
-from broker.core.presence import SitePresence
+from broker.core.presence import PoolUse, SitePresence
 from broker.core.rows import Attempt, Job
 from broker.core.transaction import Transaction
 from scheduler.model import Explanation, Placement, SiteState, Verdict
@@ -29,8 +29,10 @@ def _grant(tx: Transaction, placement: Placement) -> bool:
     if presence is None or not _array_has_room(tx, job):
         return False
     pool = presence.pools.get(pool_name)
+    if pool is None or not _offered(tx, pool, placement):
+        return False
     epoch = job.attempts[-1].epoch + 1 if job.attempts else 1
-    if pool is None or not pool.take((job.id, epoch), presence.grant_seq + 1, placement.slices):
+    if not pool.take((job.id, epoch), presence.grant_seq + 1, placement.slices):
         return False
     presence.grant_seq += 1
     attempt = Attempt(
@@ -44,8 +46,15 @@ def _grant(tx: Transaction, placement: Placement) -> bool:
         score=placement.score,
     )
     tx.change(job, JobEvent.PLACE, attempt)
-    tx.grant(site_name, _grant_message(tx, job, attempt, presence, pool_name))
+    tx.grant(presence, _grant_message(tx, job, attempt, presence, pool_name))
     return True
+
+
+def _offered(tx: Transaction, pool: PoolUse, placement: Placement) -> bool:
+    """Leases stay within what the site offers, also while cards that it has freed are leased."""
+    wanted = sum(part.nodes * part.cards for part in placement.slices)
+    leased = tx.state.cards_leased.get(placement.pool, 0)
+    return 0 < wanted <= pool.reported.cards_usable - leased
 
 
 def _grant_message(
@@ -107,6 +116,6 @@ def _remember(tx: Transaction, key: str, explanation: Explanation, decided_at: f
     while len(kept) > tx.limits.explanations_max:
         kept.popitem(last=False)
     if explanation.verdict is Verdict.NEVER:
-        tx.memory.never_since.setdefault(key, tx.now.wall)
+        tx.memory.never_since.setdefault(key, tx.now.elapsed)
     else:
         tx.memory.never_since.pop(key, None)

@@ -18,6 +18,7 @@ class Limits:
     datasets_max: int = 10_000
     bundles_bytes_max: int = 256 << 20
     bundle_bytes_max: int = 2 << 20
+    bundle_unused_seconds: float = 3_600.0  # one that no job names makes room after so long
     retention_seconds: float = 7 * 86_400.0  # of finished jobs
     attempts_max: int = 10  # of one job, whoever was at fault
     specs_per_session_max: int = 10_000  # remembered as sent; beyond, sent again

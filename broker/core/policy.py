@@ -23,9 +23,14 @@ def after_attempt(
         return JobEvent.REQUEUE
     if len(job.attempts) >= limits.attempts_max:
         return JobEvent.FAIL
-    if failure is None or failure.category not in USER_FAULT:
+    if not _users_fault(outcome, failure):
         return JobEvent.REQUEUE
+    assert failure is not None
     wanted = not spec.retry_on or bool({failure.code, failure.category} & set(spec.retry_on))
-    used = sum(1 for a in job.attempts if a.failure and a.failure.category in USER_FAULT)
+    used = sum(1 for a in job.attempts if _users_fault(a.outcome, a.failure))
     # The attempt that just ended is not among those that carry a failure yet.
     return JobEvent.REQUEUE if wanted and used < spec.retry_max else JobEvent.FAIL
+
+
+def _users_fault(outcome: str, failure: Failure | None) -> bool:
+    return outcome != "preempted" and failure is not None and failure.category in USER_FAULT

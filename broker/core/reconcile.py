@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from broker.core.lifecycle import AttemptEvent, AttemptState, JobState, next_attempt_state
+from broker.core.lifecycle import AttemptEvent, JobState, next_attempt_state
 from broker.core.messages import (
     AttemptKey,
     Capacity,
@@ -44,22 +45,40 @@ def on_hello(tx: Transaction, event: Hello) -> None:
     presence.take_report(event.capacity)
     tx.memory.presence[event.site] = presence
     tx.memory.heard_elapsed = tx.now.elapsed
-    _adopt(tx, event.site, event.held)
+    site = tx.state.sites[event.site]
+    if site.agent_id != event.agent_id:
+        tx.put(replace(site, agent_id=event.agent_id))
+    _adopt(tx, event.site, ((item.job_id, item.epoch) for item in event.held))
     tx.send(presence, _verdicts(tx, presence, event.held, grant_seq_seen=None))
 
 
 def _unwelcome(tx: Transaction, event: Hello) -> Goodbye | None:
-    if event.site not in tx.state.sites:
+    site = tx.state.sites.get(event.site)
+    if site is None:
         return Goodbye("SiteUnknown", f"site {event.site} is not registered here")
     if event.term_seen > tx.memory.term:
         return Goodbye("TermPassed", "this broker is no longer the leader")
+    if site.agent_id in ("", event.agent_id):
+        return None
     present = tx.memory.presence.get(event.site)
-    if present is None or present.agent_id == event.agent_id or not present.connected:
-        return None
-    if tx.now.elapsed - present.heard_elapsed > _suspect_seconds(tx):
-        return None
+    silence = tx.now.elapsed - present.heard_elapsed if present else 0.0
+    if present is None or not present.connected or silence > _suspect_seconds(tx):
+        return _not_its_own(tx, event)
     return Goodbye(
         "SiteNameTaken", f"another agent is connected as {event.site}; stop it or use another name"
+    )
+
+
+def _not_its_own(tx: Transaction, event: Hello) -> Goodbye | None:
+    """A new agent cannot promise what the one before it may still be running."""
+    named = {(item.job_id, item.epoch) for item in event.held}
+    others = sum(1 for key in _believed(tx, event.site) if key not in named)
+    if not others:
+        return None
+    return Goodbye(
+        "SiteNameTaken",
+        f"{others} attempts may still run under another agent of {event.site}; start that agent"
+        " with its own state directory, or wait until their leases have ended",
     )
 
 
@@ -68,6 +87,7 @@ def on_reconcile(tx: Transaction, event: Reconcile) -> None:
     presence = tx.memory.presence.get(event.site)
     if presence is None or presence.session != event.session:
         return
+    _adopt(tx, event.site, ((item.job_id, item.epoch) for item in event.held))
     tx.send(presence, _verdicts(tx, presence, event.held, event.grant_seq_seen))
 
 
@@ -114,18 +134,20 @@ def _judge(tx: Transaction, site: str, item: Held) -> str:
     return "stop" if job.state is JobState.CANCELLING and not item.ended else "keep"
 
 
-def _adopt(tx: Transaction, site: str, held: tuple[Held, ...]) -> None:
+def _adopt(tx: Transaction, site: str, held: Iterable[AttemptKey]) -> None:
     """Orphaned attempts that the site still holds are back."""
-    for item in held:
-        job = tx.state.jobs.get(item.job_id)
-        attempt = job.live_attempt if job else None
-        if job is None or attempt is None or (attempt.epoch, attempt.site) != (item.epoch, site):
+    believed = tx.state.attempts.get(site)
+    if believed is None or not believed.orphaned:
+        return
+    for job_id, epoch in tuple(held):
+        if believed.orphaned.get(job_id) != epoch:
             continue
-        if attempt.state is AttemptState.ORPHANED:
-            running = attempt.started_at > 0
-            event = AttemptEvent.RETURN_RUNNING if running else AttemptEvent.RETURN_OFFERED
-            state = next_attempt_state(attempt.state, event, job)
-            tx.update_attempt(job, replace(attempt, state=state))
+        job = tx.state.jobs[job_id]
+        attempt = job.attempts[-1]
+        running = attempt.started_at > 0
+        event = AttemptEvent.RETURN_RUNNING if running else AttemptEvent.RETURN_OFFERED
+        state = next_attempt_state(attempt.state, event, job)
+        tx.update_attempt(job, replace(attempt, state=state))
 
 
 def on_heartbeat(tx: Transaction, event: Heartbeat) -> None:
@@ -146,6 +168,8 @@ def on_heartbeat(tx: Transaction, event: Heartbeat) -> None:
         event.grant_seq_seen == presence.grant_seq and event.report_seq_head <= presence.report_seq
     )
     differs = event.digest != (held.digest if held else 0)
+    if held and not differs:
+        _adopt(tx, event.site, held.orphaned.items())
     tx.send(presence, HeartbeatReply(event.seq, tx.memory.term, settled and differs, stopping))
 
 

@@ -19,7 +19,8 @@ from broker.core.messages import Report, ReportAck, Reports
 from broker.core.policy import after_attempt
 from broker.core.rows import Attempt, Failure, Job
 from broker.core.transaction import Transaction
-from scheduler.model import Hold
+
+NEVER_STARTED = "NotStarted"  # the promise that answers EXPECT: it says nothing of the pool
 
 
 def on_reports(tx: Transaction, event: Reports) -> None:
@@ -42,7 +43,9 @@ def _apply(tx: Transaction, site: str, report: Report) -> None:
         _apply_late(tx, job, attempt, report)
     elif report.kind == "started":
         _start(tx, job, attempt, report.at)
-    else:
+    elif report.kind == "rejected":
+        _reject(tx, job, attempt, report)
+    elif report.kind == "ended":
         end_attempt(tx, job, attempt, report)
 
 
@@ -61,7 +64,17 @@ def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
     if report.outcome == "succeeded" and job.state is JobState.PLACED:
         job = _start(tx, job, attempt, report.at)
         attempt = job.attempts[-1]
-    ended = replace(
+    ended = _ended(job, attempt, report)
+    if job.state is JobState.CANCELLING:
+        tx.change(job, JobEvent.ATTEMPT_END, ended, job.failure)
+        return
+    event = after_attempt(job, tx.spec_of(job), report.outcome, report.failure, tx.limits)
+    failure = None if event is JobEvent.SUCCEED else report.failure or _unnamed(report)
+    tx.change(job, event, ended, failure)
+
+
+def _ended(job: Job, attempt: Attempt, report: Report) -> Attempt:
+    return replace(
         attempt,
         state=next_attempt_state(attempt.state, AttemptEvent.END, job),
         ended_at=report.at,
@@ -69,14 +82,13 @@ def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
         exit_code=report.exit_code,
         failure=report.failure,
     )
-    if job.state is JobState.CANCELLING:
-        tx.change(job, JobEvent.ATTEMPT_END, ended, job.failure)
-        return
-    if report.kind == "rejected":
-        _hold_off(tx, ended)
-    event = after_attempt(job, tx.spec_of(job), report.outcome, report.failure, tx.limits)
-    failure = None if event is JobEvent.SUCCEED else report.failure or _unnamed(report)
-    tx.change(job, event, ended, failure)
+
+
+def _reject(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
+    """It never started and never will: the job is free at once."""
+    if report.failure is None or report.failure.code != NEVER_STARTED:
+        _hold_off(tx, attempt)
+    end_attempt(tx, job, attempt, replace(report, outcome="rejected"))
 
 
 def _apply_late(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
@@ -91,9 +103,8 @@ def _apply_late(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
 def _hold_off(tx: Transaction, attempt: Attempt) -> None:
     """Do not offer this shape to this pool again for a while."""
     part = attempt.slices[0]
-    until = tx.now.wall + tx.limits.hold_seconds
     key = attempt.pool, attempt.nodes, part.cards
-    tx.memory.holds[key] = Hold(attempt.pool, attempt.nodes, part.cards, until)
+    tx.memory.holds[key] = tx.now.elapsed + tx.limits.hold_seconds
     tx.memory.holds.move_to_end(key)
     while len(tx.memory.holds) > tx.limits.holds_max:
         tx.memory.holds.popitem(last=False)
@@ -105,6 +116,17 @@ def _unnamed(report: Report) -> Failure:
 
 def lose_attempt(tx: Transaction, job: Job, attempt: Attempt, code: str, message: str) -> None:
     """End an attempt that the site can no longer speak for: its lease is over."""
-    failure = Failure("site", code, message)
-    lost = Report(0, job.id, attempt.epoch, "ended", tx.now.wall, "lost", 0, failure)
-    end_attempt(tx, job, attempt, lost)
+    end_attempt(tx, job, attempt, _lost(tx, job, attempt, Failure("site", code, message)))
+
+
+def give_up(tx: Transaction, job: Job, attempt: Attempt, failure: Failure) -> None:
+    """End an attempt that may be alive, and its job with it: nothing may start it again."""
+    ended = _ended(job, attempt, _lost(tx, job, attempt, failure))
+    if job.state is JobState.CANCELLING:
+        tx.change(job, JobEvent.ATTEMPT_END, ended, job.failure)
+    else:
+        tx.change(job, JobEvent.FAIL, ended, failure)
+
+
+def _lost(tx: Transaction, job: Job, attempt: Attempt, failure: Failure) -> Report:
+    return Report(0, job.id, attempt.epoch, "ended", tx.now.wall, "lost", 0, failure)

@@ -106,6 +106,7 @@ class Spec:
     lease_class: str = "restart"  # restart | proof | overlap
     lease_seconds: float = 600.0
     parallel_max: int = 0  # of an array; 0: no limit
+    bundle_sha256: str = ""  # of the archive that it unpacks, if any
 
     @property
     def key(self) -> str:
@@ -119,6 +120,7 @@ class Site:
     name: str
     registered_at: float
     certificate_fingerprint: str = ""
+    agent_id: str = ""  # of the agent that was welcomed last: only it can speak for its attempts
     draining: bool = False
     reason: str = ""
 

@@ -6,7 +6,17 @@ from dataclasses import replace
 
 from broker.core.messages import Now
 from broker.core.transaction import Memory
-from scheduler.model import Accelerator, Dataset, Network, Pool, Running, Site, SiteState, Snapshot
+from scheduler.model import (
+    Accelerator,
+    Dataset,
+    Hold,
+    Network,
+    Pool,
+    Running,
+    Site,
+    SiteState,
+    Snapshot,
+)
 
 RUNNING_PER_SITE_MAX = 2_000
 
@@ -35,7 +45,10 @@ def take_snapshot(
             state.jobs, state.array_live, limits.classes_per_round_max, limits.jobs_per_class_max
         ),
         running=_running(memory) if with_running else (),
-        holds=tuple(memory.holds.values()),
+        holds=tuple(
+            Hold(pool, nodes, cards, until=now.wall + until - now.elapsed)
+            for (pool, nodes, cards), until in memory.holds.items()
+        ),
         usage=tuple((tenant, float(cards)) for tenant, cards in state.cards_held.items()),
         weights=tuple((row.name, row.weight) for row in state.tenants.values()),
     )

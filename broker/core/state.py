@@ -6,9 +6,10 @@ Everything here can be rebuilt by applying the store's rows; `check()` says what
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from broker.core.digest import attempt_digest
-from broker.core.lifecycle import JobState
+from broker.core.lifecycle import AttemptState, JobState
 from broker.core.queue import Queue
 from broker.core.rows import (
     Attempt,
@@ -22,6 +23,7 @@ from broker.core.rows import (
     PendingJoin,
     Put,
     Record,
+    Row,
     Site,
     Spec,
     Tenant,
@@ -33,11 +35,12 @@ AUDIT_KEPT = 10_000  # entries in memory
 class SiteAttempts:
     """The live attempts at one site: epoch by job, and the digest both sides compare."""
 
-    __slots__ = ("digest", "epochs", "stopping")
+    __slots__ = ("digest", "epochs", "orphaned", "stopping")
 
     def __init__(self) -> None:
         self.epochs: dict[str, int] = {}
         self.stopping: dict[str, int] = {}  # those whose job is being cancelled
+        self.orphaned: dict[str, int] = {}  # those whose site was lost
         self.digest = 0
 
     def add(self, job_id: str, epoch: int) -> None:
@@ -47,6 +50,7 @@ class SiteAttempts:
     def discard(self, job_id: str) -> None:
         epoch = self.epochs.pop(job_id, None)
         self.stopping.pop(job_id, None)
+        self.orphaned.pop(job_id, None)
         if epoch is not None:
             self.digest ^= attempt_digest(job_id, epoch)
 
@@ -76,15 +80,18 @@ class State:
         self.spec_uses: dict[str, int] = {}
         self.finished: dict[str, None] = {}  # oldest first
         self.cards_held: dict[str, int] = {}  # tenant -> cards of live attempts
+        self.cards_leased: dict[str, int] = {}  # pool key -> cards of live attempts
         self.array_live: dict[str, int] = {}  # array id -> live attempts
-        self._tables: dict[type, tuple[dict[str, object], str]] = {
-            Site: (self.sites, "name"),  # type: ignore[dict-item]
-            JoinToken: (self.tokens, "id"),  # type: ignore[dict-item]
-            PendingJoin: (self.joins, "site"),  # type: ignore[dict-item]
-            Tenant: (self.tenants, "name"),  # type: ignore[dict-item]
-            Dataset: (self.datasets, "name"),  # type: ignore[dict-item]
-            Bundle: (self.bundles, "sha256"),  # type: ignore[dict-item]
-            Spec: (self.specs, "sha256"),  # type: ignore[dict-item]
+        self.bundle_uses: dict[str, int] = {}  # bundle -> specs that name it
+        self.bundle_bytes = 0
+        self._tables: dict[str, dict[str, Any]] = {  # by the kind that begins a key
+            "site": self.sites,
+            "token": self.tokens,
+            "join": self.joins,
+            "tenant": self.tenants,
+            "dataset": self.datasets,
+            "bundle": self.bundles,
+            "spec": self.specs,
         }
 
     def apply(self, record: Record) -> None:
@@ -102,8 +109,26 @@ class State:
             self.audit.pop(row.seq - AUDIT_KEPT, None)  # older entries stay in the store
             self.audit_seq, self.audit_hash = row.seq, row.hash
         else:
-            table, name = self._tables[type(row)]
-            table[getattr(row, name)] = row
+            kind, _, name = row.key.partition("/")
+            self._count_bundle(self._tables[kind].get(name), -1)
+            self._count_bundle(row, +1)
+            self._tables[kind][name] = row
+
+    def _delete(self, key: str) -> None:
+        kind, _, name = key.partition("/")
+        if kind == "job":
+            self._delete_job(name)
+        elif kind in self._tables:
+            self._count_bundle(self._tables[kind].pop(name, None), -1)
+
+    def _count_bundle(self, row: Row | None, sign: int) -> None:
+        if isinstance(row, Bundle):
+            self.bundle_bytes += sign * len(row.data)
+        elif isinstance(row, Spec) and row.bundle_sha256:
+            sha256 = row.bundle_sha256
+            self.bundle_uses[sha256] = self.bundle_uses.get(sha256, 0) + sign
+            if not self.bundle_uses[sha256]:
+                del self.bundle_uses[sha256]
 
     # --- jobs -------------------------------------------------------------
 
@@ -132,6 +157,8 @@ class State:
             site.add(job.id, attempt.epoch)
             if job.state is JobState.CANCELLING:
                 site.stopping[job.id] = attempt.epoch
+            if attempt.state is AttemptState.ORPHANED:
+                site.orphaned[job.id] = attempt.epoch
 
     def _unindex(self, job: Job) -> None:
         if job.state is JobState.QUEUED:
@@ -144,18 +171,11 @@ class State:
             self.attempts[attempt.site].discard(job.id)
 
     def _hold(self, job: Job, attempt: Attempt, sign: int) -> None:
-        self.cards_held[job.tenant] = self.cards_held.get(job.tenant, 0) + sign * attempt.cards
+        cards = sign * attempt.cards
+        self.cards_held[job.tenant] = self.cards_held.get(job.tenant, 0) + cards
+        self.cards_leased[attempt.pool] = self.cards_leased.get(attempt.pool, 0) + cards
         if job.array_id:
             self.array_live[job.array_id] = self.array_live.get(job.array_id, 0) + sign
-
-    def _delete(self, key: str) -> None:
-        kind, _, name = key.partition("/")
-        if kind == "job":
-            self._delete_job(name)
-            return
-        for row_type, (table, _) in self._tables.items():
-            if kind == _KINDS[row_type]:
-                table.pop(name, None)
 
     def _delete_job(self, job_id: str) -> None:
         job = self.jobs.pop(job_id, None)
@@ -170,6 +190,14 @@ class State:
                 del self.arrays[job.array_id]
                 self.array_live.pop(job.array_id, None)
         self.spec_uses[job.spec_sha256] -= 1
+        if not self.spec_uses[job.spec_sha256]:
+            del self.spec_uses[job.spec_sha256]
+
+    def order_finished(self) -> None:
+        """After a replay: rows come in the order of submission, the index is by end."""
+        self.finished = dict.fromkeys(
+            sorted(self.finished, key=lambda job_id: self.jobs[job_id].finished_at)
+        )
 
     # --- reading ----------------------------------------------------------
 
@@ -207,17 +235,6 @@ class State:
             assert digest == held.digest, f"digest of {site} differs"
 
 
-_KINDS: dict[type, str] = {
-    Site: "site",
-    JoinToken: "token",
-    PendingJoin: "join",
-    Tenant: "tenant",
-    Dataset: "dataset",
-    Bundle: "bundle",
-    Spec: "spec",
-}
-
-
 def replay(rows: Iterator[Put]) -> State:
     """The state that these rows give, specs first whatever their order."""
     state = State()
@@ -230,4 +247,5 @@ def replay(rows: Iterator[Put]) -> State:
     jobs.sort(key=lambda put: (put.row.submitted_at, put.row.key))  # type: ignore[union-attr]
     for put in jobs:
         state.apply(put)
+    state.order_finished()
     return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from broker.core.lifecycle import JobEvent, JobState
 from broker.core.messages import (
@@ -139,6 +140,8 @@ def _cancel(
         return Refused(job.id, refusal)
     if job.state is JobState.CANCELLING:
         return Accepted(job.id, existed=True)
+    if not event.tenant:
+        tx.audit(event.actor, "job.cancel", job.key, event.reason)
     by = f"cancelled by {event.actor}" + (f": {event.reason}" if event.reason else "")
     attempt = job.live_attempt
     tx.change(job, JobEvent.CANCEL, failure=Failure("user", "Cancelled", by))
@@ -148,12 +151,17 @@ def _cancel(
 
 
 def on_put_bundle(tx: Transaction, event: PutBundle) -> Reply:
-    """Keep a user's archive; the same content again changes nothing."""
-    bundle = event.bundle
-    if bundle.sha256 in tx.state.bundles:
+    """Keep a user's archive; the same content again only keeps it longer."""
+    bundle = replace(event.bundle, put_at=tx.now.wall)
+    known = tx.state.bundles.get(bundle.sha256)
+    if known is not None:
+        if tx.now.wall - known.put_at > tx.limits.bundle_unused_seconds / 2:
+            tx.put(replace(known, put_at=tx.now.wall))
         return Done(changed=False)
-    kept = sum(len(row.data) for row in tx.state.bundles.values())
-    if kept + len(bundle.data) > tx.limits.bundles_bytes_max:
+    room = tx.limits.bundles_bytes_max - len(bundle.data)
+    if tx.state.bundle_bytes > room:
+        _forget_unused_bundles(tx)
+    if tx.state.bundle_bytes > room:
         return Refusal(
             "BundlesFull",
             f"the broker keeps at most {tx.limits.bundles_bytes_max >> 20} MiB of bundles",
@@ -162,3 +170,11 @@ def on_put_bundle(tx: Transaction, event: PutBundle) -> Reply:
         )
     tx.put(bundle)
     return Done()
+
+
+def _forget_unused_bundles(tx: Transaction) -> None:
+    """Archives that no kept job names make room, but for those that were just put."""
+    state, before = tx.state, tx.now.wall - tx.limits.bundle_unused_seconds
+    for bundle in list(state.bundles.values()):
+        if not state.bundle_uses.get(bundle.sha256) and bundle.put_at < before:
+            tx.delete(bundle.key)

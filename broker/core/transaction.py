@@ -16,7 +16,7 @@ from broker.core.messages import Grant, Grants, Now, Send, SiteMessage
 from broker.core.presence import SitePresence
 from broker.core.rows import Attempt, Audit, Delete, Failure, Job, Put, Record, Row, Spec
 from broker.core.state import State
-from scheduler.model import Explanation, Hold
+from scheduler.model import Explanation
 
 
 @dataclass(slots=True)
@@ -27,10 +27,11 @@ class Memory:
     limits: Limits
     term: int
     presence: dict[str, SitePresence] = field(default_factory=dict)
-    holds: OrderedDict[tuple[str, int, int], Hold] = field(default_factory=OrderedDict)
+    # Shapes that sites refused: (pool, nodes, cards per node) -> elapsed seconds of the hold's end
+    holds: OrderedDict[tuple[str, int, int], float] = field(default_factory=OrderedDict)
     explanations: OrderedDict[str, tuple[Explanation, float]] = field(default_factory=OrderedDict)
-    never_since: dict[str, float] = field(default_factory=dict)  # class key -> wall seconds
-    started_elapsed: float = 0.0  # when this leader began
+    never_since: dict[str, float] = field(default_factory=dict)  # class key -> elapsed seconds
+    excused_elapsed: float = 0.0  # silence before this moment was ours, not the sites'
     heard_elapsed: float = 0.0  # when any site was last heard
 
 
@@ -44,7 +45,7 @@ class Transaction:
         self.now = now
         self._records: dict[str, Record] = {}
         self._sends: list[Send] = []
-        self._grants: dict[str, list[Grant]] = {}
+        self._grants: dict[str, tuple[SitePresence, list[Grant]]] = {}  # by session
 
     # --- rows -------------------------------------------------------------
 
@@ -126,15 +127,18 @@ class Transaction:
         """Answer a session that is not, and will not be, the site's present one."""
         self._sends.append(send)
 
-    def grant(self, site: str, grant: Grant) -> None:
-        """Collect a grant: each site gets one message of them per batch."""
-        self._grants.setdefault(site, []).append(grant)
+    def grant(self, presence: SitePresence, grant: Grant) -> None:
+        """Collect a grant: each session gets one message of them per batch.
+
+        Its number and anchor mean nothing in any other session, so it goes to this one
+        even when another has taken its place later in the batch.
+        """
+        self._grants.setdefault(presence.session, (presence, []))[1].append(grant)
 
     def close(self) -> tuple[tuple[Record, ...], tuple[Send, ...]]:
         """The batch's records and sends."""
-        for site, grants in self._grants.items():
-            presence = self.memory.presence[site]
-            self.audit("broker", "dispatch", f"site/{site}", _dispatch_detail(grants))
+        for presence, grants in self._grants.values():
+            self.audit("broker", "dispatch", f"site/{presence.site}", _dispatch_detail(grants))
             specs = self._unsent_specs(presence, grants)
             self.send(presence, Grants(self.memory.term, tuple(grants), specs))
         return tuple(self._records.values()), tuple(self._sends)

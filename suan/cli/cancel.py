@@ -47,6 +47,6 @@ def cancel(client: Client, jobs: tuple[str, ...], reason: str, yes: bool, wait: 
             note(f"{answer.id}: {answer.failure.message if answer.failure else 'refused'}")
     if wait:
         client.wait(live)
-    elif live:
-        note("stopping; `suan get` says when it has ended, --wait waits for it")
+    elif any(found[job_id].attempts for job_id in live):
+        note("asked to stop; `suan get` says when it has ended, --wait waits for it")
     return ExitCode.ERROR if refused else ExitCode.OK

@@ -34,12 +34,12 @@ def list_contexts(output: Output) -> None:
     def mark(each: Context) -> str:
         return "*" if each.name == known.current else ""
 
-    columns = [
-        Column[Context]("", mark),
-        Column[Context]("NAME", lambda each: each.name),
-        Column[Context]("ADDRESS", lambda each: each.address),
-        Column[Context]("IDENTITY", lambda each: each.identity),
-        Column[Context]("PROJECT", lambda each: each.project or "–"),
+    columns: list[Column[Context]] = [
+        Column("", mark),
+        Column("NAME", lambda each: each.name),
+        Column("ADDRESS", lambda each: each.address),
+        Column("IDENTITY", lambda each: each.identity),
+        Column("PROJECT", lambda each: each.project or "–"),
     ]
     output.show(list(known.contexts.values()), columns, lambda each: each.name)
 

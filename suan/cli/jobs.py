@@ -6,19 +6,23 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from suan.cli.output import Column, note
 from suan.cli.times import length
 from suan.errors import ExitCode, InvalidSpec, NotFound
-from suan.ids import short_id
+from suan.ids import ID_LENGTH, short_id
 from suan.jobfile import parse_job, read_bytes
 from suan.jobspec.check import check
 from suan.models import Attempt, Job, JobSpec, JobState
 from suan.sync import Client
 
 STANDARD_INPUT = "-"
+PART_LENGTH_MIN = 4  # characters of a shortened id
+SEARCHED_MAX = 2_000  # newest jobs, for a shortened id of an array
 
 
 def read_spec(file: str, environment: Mapping[str, str]) -> JobSpec:
@@ -49,10 +53,20 @@ def jobs_named(client: Client, wanted: str) -> list[Job]:
     try:
         return [client.get(wanted)]
     except NotFound:
-        members = list(client.list(array_id=wanted))
+        array_id = wanted if len(wanted) == ID_LENGTH else _array_like(client, wanted)
+        members = list(client.list(array_id=array_id)) if array_id else []
         if not members:
             raise
         return sorted(members, key=lambda job: job.array_index)
+
+
+def _array_like(client: Client, part: str) -> str:
+    """The id of the newest array that begins or ends with `part`; "": none is recent."""
+    if len(part) < PART_LENGTH_MIN:
+        return ""
+    with closing(client.list()) as jobs:
+        ids = (job.array_id for job in islice(jobs, SEARCHED_MAX))
+        return next((id for id in ids if id.startswith(part) or id.endswith(part)), "")
 
 
 # --- cells ------------------------------------------------------------------

@@ -45,12 +45,15 @@ def offers(client: Client, output: Output, wanted: str, num_nodes: int) -> None:
 
 def _wanted(text: str) -> tuple[str, int]:
     """The model and the cards per node of TYPE[:N]."""
-    model, colon, count = text.rpartition(":")
-    if not colon:
-        return text, 1
-    if not count.isdecimal() or not int(count):
-        raise click.BadParameter(f"{text!r} is not TYPE or TYPE:N", param_hint="--gpus")
-    return model, int(count)
+    from suan.jobspec.limits import Fault
+    from suan.jobspec.units import type_count
+
+    if not text:
+        return "", 1
+    try:
+        return type_count(text)
+    except Fault as fault:
+        raise click.BadParameter(fault.message, param_hint="--gpus") from fault
 
 
 def _columns() -> list[Column[Offer]]:

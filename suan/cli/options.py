@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from suan.cli.output import Format, Output
+from suan.cli.output import Format, Output, note
 
 if TYPE_CHECKING:
+    from suan.errors import SuanError
     from suan.sync import Client
 
 Command = Callable[..., Any]
@@ -37,11 +38,15 @@ def connect(context_name: str | None, address: str | None) -> Client:
     """A client for the options of the command, or else those before it."""
     from suan.sync import Client
 
+    def tell(error: SuanError) -> None:
+        note(f"suan: {error.message}; trying for {DEADLINE_SECONDS:.0f} s")
+
     above = click.get_current_context().find_root().params
     return Client.connect(
         context_name or above.get("context"),
         address or above.get("address"),
         deadline_seconds=DEADLINE_SECONDS,
+        on_wait=tell,
     )
 
 

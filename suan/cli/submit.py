@@ -79,7 +79,7 @@ def show_submitted(output: Output, submitted: tuple[Submission, ...]) -> None:
         click.echo(whole)
     if first.array_id:
         note(f"✔ array {short_id(whole)} accepted: {len(submitted)} jobs")
-        note(f"  Next:  suan ps --array {whole}  ·  suan cancel {whole}")
+        note(f"  Next:  suan ps --array {whole}  ·  suan cancel {short_id(whole)}")
         return
     short = short_id(whole)
     note(f"✔ job {short} accepted")

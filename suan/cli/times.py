@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
 from suan.errors import InvalidRequest
-
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_PART = re.compile(r"(\d+)([smhd])")
 
 
 def moment(at: float) -> str | None:
@@ -33,10 +29,11 @@ def length(seconds: float) -> str:
 
 
 def parse_length(text: str) -> float:
-    """Seconds of "90s", "10m", "1h30m" or "2d". Raises InvalidRequest (BadDuration)."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InvalidRequest(
-            f"{text!r} is not a length of time", "write 90s, 10m, 1h30m or 2d", "BadDuration"
-        )
-    return float(sum(int(number) * _UNITS[unit] for number, unit in parts))
+    """Seconds of "90s", "10m", "1h30m" or "2d". Raises InvalidRequest."""
+    from suan.jobspec.limits import Fault
+    from suan.jobspec.units import duration_seconds
+
+    try:
+        return duration_seconds(text)
+    except Fault as fault:
+        raise InvalidRequest(fault.message, fault.hint, fault.code) from fault

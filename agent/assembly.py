@@ -1,0 +1,154 @@
+"""Puts an agent together from its configuration: which part gets which other part.
+
+The command line gives the connection and the backend; a test may give others. Does no work
+of its own beyond opening the state directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from agent.backends import Backend
+from agent.backends.noop import NoopBackend
+from agent.backends.process import ProcessBackend
+from agent.bundles import Bundles
+from agent.clock import boot_id
+from agent.config import AgentConfig
+from agent.daemon import Daemon
+from agent.inbox import Inbox
+from agent.journal import ClockReading, Journal
+from agent.logs import Logs
+from agent.runs import Runs
+from agent.session.calls import get_bundle
+from agent.session.stream import Connect, Diagnose, Session
+from agent.supervisor import State, Supervisor
+from agent.supervisor.values import Settings
+from agent.survey import Survey
+from agent.wire.encode import SiteProfile
+from suan.errors import Conflict
+from suan.identity.directory import make_private_directory
+from suan.identity.files import read_file, write_file
+from suan.retry import Backoff
+
+JOURNAL_FILE = "journal.sqlite"
+LOCK_FILE = "agent.lock"
+AGENT_ID_FILE = "agent-id"
+BUNDLES_DIRECTORY = "bundles"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the agent reaches beyond its state directory."""
+
+    connect: Connect
+    diagnose: Diagnose
+    backend: Backend
+    reconnect: Backoff | None = None
+    jitter: Callable[[], float] = field(default=random.random)
+
+
+class StateDirectory:
+    """The agent's directory, held by one agent at a time for as long as this object lives."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Conflict (AgentRunning) when another agent has it, InvalidRequest."""
+        make_private_directory(path)
+        self.path = path
+        self._lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise Conflict(
+                f"another agent runs with the state directory {path}",
+                "see it with `suan-agent status`; each agent needs a state_dir of its own",
+                "AgentRunning",
+            ) from None
+
+    @property
+    def agent_id(self) -> str:
+        """This directory's name for the broker: tells a restart from a second agent."""
+        path = self.path / AGENT_ID_FILE
+        if not path.exists():
+            write_file(path, secrets.token_hex(16).encode())
+        return read_file(path).decode("ascii", "replace").strip()
+
+    def release(self) -> None:
+        os.close(self._lock)
+
+
+def profile_of(config: AgentConfig, agent_id: str) -> SiteProfile:
+    """What the site says of itself."""
+    return SiteProfile(
+        site=config.site,
+        agent_id=agent_id,
+        boot_id=boot_id(),
+        city=config.city,
+        region=config.region,
+        pue=config.pue,
+        grid_kg_per_kwh=config.grid_kg_per_kwh,
+        failures_per_card_day=config.failures_per_card_day,
+        restart_seconds=config.restart_seconds,
+        tenants_allowed=config.tenants_allowed,
+        tenants_denied=config.tenants_denied,
+        time_limit_seconds_max=config.time_limit_seconds_max,
+        agent_version=version("suan"),
+        backend=config.backend,
+    )
+
+
+def settings_of(config: AgentConfig) -> Settings:
+    """The site's own rules, for the supervisor."""
+    return Settings(
+        tenants_allowed=config.tenants_allowed,
+        tenants_denied=config.tenants_denied,
+        time_limit_seconds_max=config.time_limit_seconds_max,
+    )
+
+
+def backend_of(config: AgentConfig, environment: Mapping[str, str]) -> Backend:
+    """The site's cluster manager; `environment` is the agent's own."""
+    if config.backend == "noop":
+        return NoopBackend()
+    return ProcessBackend(config.state_dir, environment, config.environment)
+
+
+def assemble(
+    config: AgentConfig, state_directory: StateDirectory, survey: Survey, outside: Outside
+) -> Daemon:
+    """An agent that is ready to run. Raises InternalError (JournalUnreadable, JournalTooNew)."""
+    boot = boot_id()
+    journal = Journal(state_directory.path / JOURNAL_FILE)
+    state = State(survey.inventory())
+    for record in journal.load(ClockReading.take(boot)):
+        state.apply(record)
+    supervisor = Supervisor(state, settings_of(config), outside.jitter)
+    inbox = Inbox()
+
+    def ranks_of(name: str) -> int:
+        attempt = state.attempts.get(name)
+        return attempt.ranks if attempt is not None else 0
+
+    async def fetch(sha256: str) -> Any:
+        return await get_bundle(session.channel, sha256)
+
+    session = Session(
+        profile_of(config, state_directory.agent_id),
+        config.grace_seconds,
+        outside.connect,
+        inbox.put,
+        Logs(outside.backend, ranks_of).answer,
+        outside.diagnose,
+        outside.reconnect,
+    )
+    bundles = Bundles(state_directory.path / BUNDLES_DIRECTORY, fetch)
+    runs = Runs(outside.backend, bundles, inbox.post)
+    return Daemon(supervisor, journal, boot, outside.backend, inbox, runs, session)

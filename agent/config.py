@@ -1,0 +1,159 @@
+"""agent.yaml: what a site's operator declares, read whole and checked whole.
+
+`load_config` gives frozen values or raises with every problem of the file at once, each
+with its line. The table of keys stands in `agent.config_fields`. Knows files and the
+catalogue of accelerators; opens no connection and looks at no card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from agent.config_fields import AGENT_FILE, PoolDraft
+from agent.inventory import DeclaredNode, DeclaredPool
+from suan.catalogue import Catalogue
+from suan.errors import InvalidRequest, InvalidSpec, Problem
+from suan.jobspec.limits import Fault, quoted
+from suan.jobspec.reader import Reader
+
+FILE_BYTES_MAX = 1024 * 1024
+NODE_ADDRESS = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedPool:
+    """A pool, and the tool that tells the state of its cards; "": nobody looks."""
+
+    declared: DeclaredPool
+    probe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """One site, as its operator declares it. Paths are absolute."""
+
+    site: str
+    broker: str  # host:port
+    city: str  # the site's node in the national network
+    state_dir: Path
+    identity_dir: Path  # key and certificates
+    pools: tuple[ProbedPool, ...]
+    backend: str = "process"  # or "noop"
+    region: str = ""
+    node_address: str = NODE_ADDRESS
+    grace_seconds: float = 30.0  # between SIGTERM and SIGKILL, where a job names none
+    time_limit_seconds_max: float = 0.0  # 0: none
+    probe_seconds: float = 30.0  # between two readings of the cards
+    pue: float = 1.3
+    grid_kg_per_kwh: float = 0.5703
+    failures_per_card_day: float = 0.0
+    restart_seconds: float = 120.0
+    tenants_allowed: tuple[str, ...] = ()  # empty: all
+    tenants_denied: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)  # for every job of this site
+    names: Mapping[str, str] = field(default_factory=dict)  # what tools print -> canonical model
+
+    @property
+    def declared_pools(self) -> tuple[DeclaredPool, ...]:
+        return tuple(pool.declared for pool in self.pools)
+
+
+def load_config(path: Path, catalogue: Catalogue) -> AgentConfig:
+    """The configuration in `path`; relative paths in it start at its directory.
+
+    Raises InvalidSpec with all problems, InvalidRequest("ConfigUnreadable") without a file.
+    """
+    path = path.absolute()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        hint = "name the file with --config; deploy/ has samples"
+        raise InvalidRequest(message, hint, "ConfigUnreadable") from error
+    reader = Reader(catalogue, {})
+    values = AGENT_FILE.read(_parse(data), "", reader)
+    if values is None or reader.problems:
+        raise InvalidSpec(problems=reader.problems)
+    pools = _pools(values.pop("pools"), values.get("node_address", NODE_ADDRESS), reader)
+    if reader.problems:
+        raise InvalidSpec(problems=reader.problems)
+    return _config(values, pools, path.parent)
+
+
+def _parse(data: bytes) -> yaml.Node:
+    if len(data) > FILE_BYTES_MAX:
+        raise _unreadable("FileTooLarge", 0, f"it has more than {FILE_BYTES_MAX:,} bytes")
+    try:
+        root = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise _unreadable("NotUTF8", line, "it is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        why = getattr(error, "problem", None) or str(error)
+        line = mark.line + 1 if mark else 0
+        raise _unreadable("BadYAML", line, f"it is not YAML: {why}") from error
+    if root is None:
+        raise _unreadable("EmptyFile", 0, "it is empty")
+    return root
+
+
+def _unreadable(code: str, line: int, message: str) -> InvalidSpec:
+    return InvalidSpec(problems=(Problem(code, line, 0, "", message),))
+
+
+def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -> AgentConfig:
+    """What the file states goes in; where it is silent the defaults stand."""
+    state_dir = base / values.pop("state_dir")
+    identity_dir = values.pop("identity_dir", "")
+    tenants = values.pop("tenants", {})
+    return AgentConfig(
+        pools=pools,
+        state_dir=state_dir,
+        identity_dir=base / identity_dir if identity_dir else state_dir / "identity",
+        city=values.pop("city", values["site"]),
+        tenants_allowed=tenants.get("allowed", ()),
+        tenants_denied=tenants.get("denied", ()),
+        environment=MappingProxyType(dict(values.pop("environment", ()))),
+        names=MappingProxyType({raw: model.model for raw, model in values.pop("names", ())}),
+        **values,
+    )
+
+
+def _pools(drafts: Sequence[PoolDraft], address: str, reader: Reader) -> tuple[ProbedPool, ...]:
+    """The pools as declared; a name that stands twice goes to the reader."""
+    seen: set[str] = set()
+    for index, draft in enumerate(drafts):
+        if draft.name in seen:
+            fault = Fault("DuplicateName", f"{quoted(draft.name)} is the name of another pool too")
+            reader.report(f"pools[{index}].name", fault)
+        seen.add(draft.name)
+    return tuple(ProbedPool(_declared(draft, address), draft.probe) for draft in drafts)
+
+
+def _declared(draft: PoolDraft, address: str) -> DeclaredPool:
+    model = draft.accelerator
+    per_supernode = draft.supernode_nodes or max(1, model.supernode_cards // draft.cards_per_node)
+    nodes = (
+        DeclaredNode(name, address, f"{draft.name}-s{number // per_supernode}")
+        for number, name in enumerate(draft.node_names)
+    )
+    return DeclaredPool(
+        name=draft.name,
+        accelerator=model.model,
+        kind=model.kind,
+        nodes=tuple(nodes),
+        cards_per_node=draft.cards_per_node,
+        dies_per_card=model.dies_per_card,
+        cpus_per_node=draft.cpus_per_node,
+        memory_gib_per_node=draft.memory_gib_per_node,
+        yuan_per_card_hour=draft.yuan_per_card_hour,
+        utilisation=draft.utilisation,
+        linearity=tuple(sorted(draft.linearity)),
+    )

@@ -1,0 +1,265 @@
+"""What this site can place now: declared cards, less the faulty, the kept back and the taken.
+
+A node has cards, a card has devices (dies); the free ones are counted per supernode as a
+histogram, since sixteen cards on one node and two on each of eight are different offers.
+Pure: no clock, no I/O. The same calls give the same inventory.
+
+`Inventory` changes by `occupy` and `release` alone. New readings of the cards make a new
+one, which the caller fills again with what he holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.backends import NodeShare
+from scheduler.model import Pool, Slice, Supernode
+
+
+class Refusal(StrEnum):
+    """Why a place cannot be given."""
+
+    UNKNOWN_POOL = "UnknownPool"
+    UNKNOWN_SUPERNODE = "UnknownSupernode"
+    BAD_SHAPE = "BadShape"  # no node could ever hold it
+    CAPACITY_GONE = "CapacityGone"  # it was free when it was advertised
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredNode:
+    name: str
+    address: str
+    supernode: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPool:
+    """A pool as the site's operator declares it."""
+
+    name: str
+    accelerator: str  # canonical model
+    kind: str  # "npu" | "dcu" | "gpu"
+    nodes: tuple[DeclaredNode, ...]
+    cards_per_node: int
+    dies_per_card: int = 1
+    cpus_per_node: int = 0
+    memory_gib_per_node: float = 0.0
+    yuan_per_card_hour: float = 0.0
+    utilisation: float = 0.4
+    linearity: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def cards(self) -> int:
+        return len(self.nodes) * self.cards_per_node
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCondition:
+    """What was read of a node's cards, by card number. What is not named is in order."""
+
+    pool: str
+    node: str
+    faulty: frozenset[int] = frozenset()
+    kept_back: frozenset[int] = frozenset()  # in use by the site's own people
+
+
+@dataclass(frozen=True, slots=True)
+class PoolChanges:
+    """The difference of two reports of capacity."""
+
+    pools: tuple[Pool, ...]  # new or changed, whole
+    removed: tuple[str, ...]  # names
+
+    def __bool__(self) -> bool:
+        return bool(self.pools or self.removed)
+
+
+def changes(before: Iterable[Pool], after: Iterable[Pool]) -> PoolChanges:
+    """What must be sent for who knows `before` to know `after`."""
+    known = {pool.name: pool for pool in before}
+    now = {pool.name: pool for pool in after}
+    return PoolChanges(
+        tuple(pool for name, pool in now.items() if known.get(name) != pool),
+        tuple(name for name in known if name not in now),
+    )
+
+
+class Inventory:
+    """The cards of one site and who holds them."""
+
+    def __init__(
+        self,
+        site: str,
+        pools: Iterable[DeclaredPool],
+        conditions: Iterable[NodeCondition] = (),
+    ) -> None:
+        found = {(condition.pool, condition.node): condition for condition in conditions}
+        self._pools = {pool.name: _PoolStock(site, pool, found) for pool in pools}
+
+    def pools(self) -> tuple[Pool, ...]:
+        """Placeable capacity now."""
+        return tuple(stock.advertised() for stock in self._pools.values())
+
+    def declared(self, pool: str) -> DeclaredPool | None:
+        stock = self._pools.get(pool)
+        return stock.declared if stock is not None else None
+
+    def allocate(self, pool: str, slices: Sequence[Slice]) -> tuple[NodeShare, ...] | Refusal:
+        """Concrete nodes and devices for a gang, whole or not at all; occupies nothing.
+
+        Fullest nodes first, as `scheduler.model.Supernode.take` does, so that what the
+        broker believes to be free afterwards is free.
+        """
+        stock = self._pools.get(pool)
+        return stock.allocate(slices) if stock is not None else Refusal.UNKNOWN_POOL
+
+    def occupy(self, pool: str, nodes: Iterable[NodeShare]) -> None:
+        """Take these devices. Unknown pools and nodes are passed over: the site has changed."""
+        stock = self._pools.get(pool)
+        if stock is not None:
+            stock.change(nodes, taken=True)
+
+    def release(self, pool: str, nodes: Iterable[NodeShare]) -> None:
+        """Give these devices back; the faulty among them stay out of the offer."""
+        stock = self._pools.get(pool)
+        if stock is not None:
+            stock.change(nodes, taken=False)
+
+    def occupied(self, pool: str, node: str) -> frozenset[int]:
+        """The cards of a node that are taken."""
+        stock = self._pools.get(pool)
+        return stock.occupied(node) if stock is not None else frozenset()
+
+
+class _Node:
+    """One node's cards. `free` = neither taken, faulty nor kept back."""
+
+    __slots__ = ("declared", "taken", "withheld")
+
+    def __init__(self, declared: DeclaredNode, withheld: frozenset[int]) -> None:
+        self.declared = declared
+        self.taken: set[int] = set()
+        self.withheld = withheld
+
+    def free(self, cards_per_node: int) -> list[int]:
+        gone = self.taken | self.withheld
+        return [card for card in range(cards_per_node) if card not in gone]
+
+
+class _SupernodeStock:
+    """The nodes of one supernode, ordered by how many of their cards are free."""
+
+    def __init__(self, name: str, cards_per_node: int) -> None:
+        self.name = name
+        self._cards_per_node = cards_per_node
+        self._buckets: list[dict[str, _Node]] = [{} for _ in range(cards_per_node + 1)]
+        self._advertised: Supernode | None = None
+
+    def put(self, node: _Node) -> None:
+        self._buckets[len(node.free(self._cards_per_node))][node.declared.name] = node
+        self._advertised = None
+
+    def take_out(self, node: _Node) -> None:
+        del self._buckets[len(node.free(self._cards_per_node))][node.declared.name]
+
+    def advertised(self) -> Supernode:
+        if self._advertised is None:
+            self._advertised = Supernode(self.name, tuple(len(bucket) for bucket in self._buckets))
+        return self._advertised
+
+    def pick(self, count: int, cards: int, passed_over: set[str]) -> list[_Node]:
+        """Up to `count` nodes with `cards` free, fullest first."""
+        picked: list[_Node] = []
+        for bucket in self._buckets[cards:]:
+            for node in bucket.values():
+                if len(picked) == count:
+                    return picked
+                if node.declared.name not in passed_over:
+                    picked.append(node)
+        return picked
+
+
+class _PoolStock:
+    """One pool: its nodes by name and its supernodes."""
+
+    def __init__(
+        self,
+        site: str,
+        declared: DeclaredPool,
+        found: Mapping[tuple[str, str], NodeCondition],
+    ) -> None:
+        self.declared = declared
+        self._site = site
+        self._withheld = 0
+        self._nodes: dict[str, _Node] = {}
+        self._supernodes: dict[str, _SupernodeStock] = {}
+        self._advertised: Pool | None = None
+        for node in declared.nodes:
+            condition = found.get((declared.name, node.name))
+            withheld = condition.faulty | condition.kept_back if condition else frozenset()
+            withheld = frozenset(card for card in withheld if card < declared.cards_per_node)
+            self._withheld += len(withheld)
+            stock = self._supernodes.setdefault(
+                node.supernode, _SupernodeStock(node.supernode, declared.cards_per_node)
+            )
+            self._nodes[node.name] = _Node(node, withheld)
+            stock.put(self._nodes[node.name])
+
+    def advertised(self) -> Pool:
+        if self._advertised is None:
+            declared = self.declared
+            self._advertised = Pool(
+                site=self._site,
+                name=declared.name,
+                accelerator=declared.accelerator,
+                cards_per_node=declared.cards_per_node,
+                cards_total=declared.cards,
+                cards_usable=declared.cards - self._withheld,
+                supernodes=tuple(stock.advertised() for stock in self._supernodes.values()),
+                cpus_per_node=declared.cpus_per_node,
+                memory_gib_per_node=declared.memory_gib_per_node,
+                yuan_per_card_hour=declared.yuan_per_card_hour,
+                utilisation=declared.utilisation,
+                linearity=declared.linearity,
+            )
+        return self._advertised
+
+    def allocate(self, slices: Sequence[Slice]) -> tuple[NodeShare, ...] | Refusal:
+        chosen: dict[str, NodeShare] = {}
+        for wish in slices:
+            if not 1 <= wish.cards <= self.declared.cards_per_node or wish.nodes < 1:
+                return Refusal.BAD_SHAPE
+            stock = self._supernodes.get(wish.supernode)
+            if stock is None:
+                return Refusal.UNKNOWN_SUPERNODE
+            picked = stock.pick(wish.nodes, wish.cards, set(chosen))
+            if len(picked) < wish.nodes:
+                return Refusal.CAPACITY_GONE
+            chosen.update((node.declared.name, self._share(node, wish.cards)) for node in picked)
+        return tuple(chosen.values()) if chosen else Refusal.BAD_SHAPE
+
+    def change(self, nodes: Iterable[NodeShare], taken: bool) -> None:
+        for share in nodes:
+            node = self._nodes.get(share.name)
+            if node is None:
+                continue
+            stock = self._supernodes[node.declared.supernode]
+            stock.take_out(node)
+            cards = {device // self.declared.dies_per_card for device in share.devices}
+            if taken:
+                node.taken |= cards
+            else:
+                node.taken -= cards
+            stock.put(node)
+        self._advertised = None
+
+    def occupied(self, node: str) -> frozenset[int]:
+        return frozenset(self._nodes[node].taken) if node in self._nodes else frozenset()
+
+    def _share(self, node: _Node, cards: int) -> NodeShare:
+        dies = self.declared.dies_per_card
+        chosen = node.free(self.declared.cards_per_node)[:cards]
+        devices = tuple(card * dies + die for card in chosen for die in range(dies))
+        return NodeShare(node.declared.name, node.declared.address, devices)

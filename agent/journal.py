@@ -1,0 +1,303 @@
+"""What the agent must not forget, in one SQLite file: marks, attempts, outbox, term.
+
+A batch of records is one transaction, on the disk when `commit` returns (WAL, full sync).
+Loading gives the records that build the state again. Elapsed seconds mean nothing in
+another process, so each commit notes the clocks beside them and loading moves them over;
+after a reboot a lease's end counts as passed. Knows records and SQL; decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.backends import LeaseClass, NodeShare
+from agent.clock import boottime_ns, lease_now, raw_ns
+from agent.supervisor.messages import (
+    AttemptDropped,
+    AttemptPut,
+    LeasesRenewed,
+    MarkRaised,
+    MarksDropped,
+    Record,
+    ReportAdded,
+    ReportsDropped,
+    ReportsNumbered,
+    TermRaised,
+)
+from agent.supervisor.values import (
+    LONG_AGO,
+    NEVER,
+    Attempt,
+    Failure,
+    Phase,
+    Report,
+    ReportKind,
+)
+from suan.errors import InternalError, SuanError
+
+SCHEMA_VERSION = 1
+BUSY_MILLISECONDS = 5_000
+
+_SCHEMA = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE marks (job_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, raised_at REAL NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE attempts (
+    name TEXT PRIMARY KEY, job_id TEXT NOT NULL, epoch INTEGER NOT NULL, phase TEXT NOT NULL,
+    pool TEXT NOT NULL, nodes TEXT NOT NULL, ranks INTEGER NOT NULL, lease_class TEXT NOT NULL,
+    lease_seconds REAL NOT NULL, accepted_at REAL NOT NULL, deadline REAL NOT NULL,
+    stop_reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE outbox (
+    report_seq INTEGER PRIMARY KEY, name TEXT NOT NULL, job_id TEXT NOT NULL,
+    epoch INTEGER NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL, exit_code INTEGER NOT NULL,
+    outcome TEXT NOT NULL, failure TEXT NOT NULL
+);
+"""
+_PUT_MARK = "REPLACE INTO marks VALUES (?, ?, ?)"
+_PUT_ATTEMPT = "REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_REPORT = "REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_FACT = "REPLACE INTO facts VALUES (?, ?)"
+
+
+class JournalFull(Exception):
+    """The batch is not on the disk; committing the same records again is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """The lease clock, and what carries its meaning into another process of the same boot."""
+
+    boot_id: str
+    elapsed: float  # seconds of `lease_now`
+    boottime_ns: int
+    raw_ns: int
+
+    @classmethod
+    def take(cls, boot_id: str) -> ClockReading:
+        return cls(boot_id, lease_now(), boottime_ns(), raw_ns())
+
+    def shift_from(self, earlier: ClockReading) -> float | None:
+        """What turns the earlier process's elapsed seconds into this one's; None: a reboot."""
+        if not self.boot_id or self.boot_id != earlier.boot_id:
+            return None
+        passed_ns = max(self.boottime_ns - earlier.boottime_ns, self.raw_ns - earlier.raw_ns)
+        return self.elapsed - (earlier.elapsed + passed_ns / 1e9)
+
+
+class Journal:
+    """The one writer of a site's journal. Its methods block; call them from one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create. Raises InternalError (JournalUnreadable, JournalTooNew)."""
+        self._path = path
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except sqlite3.Error as error:
+            raise _unreadable(path, error) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def load(self, now: ClockReading) -> tuple[Record, ...]:
+        """The records that build the state again. Raises InternalError (JournalUnreadable)."""
+        try:
+            return tuple(self._load(now))
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            raise _unreadable(self._path, error) from error
+
+    def commit(self, records: Iterable[Record], now: ClockReading) -> None:
+        """Make a batch durable, all or nothing. Raises JournalFull."""
+        batch = _Batch()
+        for record in records:
+            _GATHER[type(record)](batch, record)
+        batch.facts["clock"] = json.dumps(asdict(now))
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                batch.write(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise JournalFull(f"{self._path}: {error}") from error
+
+    # --- opening and loading -------------------------------------------------------
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise InternalError(
+                f"{self._path} was written by a newer agent (format {version})",
+                "install that version of suan-agent again, or a newer one",
+                "JournalTooNew",
+            )
+        if version == 0:
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+            # A journal that was lost must not number its reports as the lost one did.
+            connection.execute(_PUT_FACT, ("report_seq", time.time_ns() // 1_000))
+
+    def _load(self, now: ClockReading) -> Iterator[Record]:
+        select = self._connection.execute
+        facts: dict[str, Any] = dict(select("SELECT name, value FROM facts"))
+        yield TermRaised(facts.get("term", 0))
+        for row in select("SELECT * FROM marks ORDER BY raised_at"):
+            yield MarkRaised(*row)
+        clock = facts.get("clock")
+        shift = now.shift_from(ClockReading(**json.loads(clock))) if clock else None
+        for row in select("SELECT * FROM attempts ORDER BY accepted_at, name"):
+            yield AttemptPut(_moved(_attempt(row), shift))
+        if shift is not None and "renewed" in facts:
+            yield LeasesRenewed(facts["renewed"] + shift)
+        # Numbers go on from the last one given, though its report may be long gone.
+        yield ReportsNumbered(facts["report_seq"])
+        for row in select("SELECT * FROM outbox ORDER BY report_seq"):
+            yield ReportAdded(_report(row))
+
+
+class _Batch:
+    """The net effect of a batch of records on each table: the last word counts."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, object] = {}
+        self.marks: dict[str, tuple[int, float] | None] = {}
+        self.attempts: dict[str, Attempt | None] = {}
+        self.reports: dict[int, Report] = {}
+        self.reports_dropped = 0
+
+    def raise_term(self, record: TermRaised) -> None:
+        self.facts["term"] = record.term
+
+    def raise_mark(self, record: MarkRaised) -> None:
+        self.marks[record.job_id] = (record.epoch, record.at)
+
+    def drop_marks(self, record: MarksDropped) -> None:
+        self.marks.update(dict.fromkeys(record.job_ids))
+
+    def put_attempt(self, record: AttemptPut) -> None:
+        self.attempts[record.attempt.name] = record.attempt
+
+    def drop_attempt(self, record: AttemptDropped) -> None:
+        self.attempts[record.name] = None
+
+    def renew(self, record: LeasesRenewed) -> None:
+        self.facts["renewed"] = record.sent_at
+
+    def add_report(self, record: ReportAdded) -> None:
+        self.reports[record.report.report_seq] = record.report
+        self.facts["report_seq"] = record.report.report_seq
+
+    def number_reports(self, record: ReportsNumbered) -> None:
+        self.facts["report_seq"] = record.report_seq
+
+    def drop_reports(self, record: ReportsDropped) -> None:
+        self.reports_dropped = max(self.reports_dropped, record.report_seq)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        many = connection.executemany
+        many(_PUT_FACT, self.facts.items())
+        many(_PUT_MARK, [(job, *mark) for job, mark in self.marks.items() if mark is not None])
+        many("DELETE FROM marks WHERE job_id = ?", [(j,) for j, m in self.marks.items() if not m])
+        kept = [attempt for attempt in self.attempts.values() if attempt is not None]
+        many(_PUT_ATTEMPT, map(_attempt_row, kept))
+        gone = [(name,) for name, attempt in self.attempts.items() if attempt is None]
+        many("DELETE FROM attempts WHERE name = ?", gone)
+        added = [r for number, r in self.reports.items() if number > self.reports_dropped]
+        many(_PUT_REPORT, map(_report_row, added))
+        if self.reports_dropped:
+            many("DELETE FROM outbox WHERE report_seq <= ?", [(self.reports_dropped,)])
+
+
+_GATHER: dict[type[Record], Any] = {
+    TermRaised: _Batch.raise_term,
+    MarkRaised: _Batch.raise_mark,
+    MarksDropped: _Batch.drop_marks,
+    AttemptPut: _Batch.put_attempt,
+    AttemptDropped: _Batch.drop_attempt,
+    LeasesRenewed: _Batch.renew,
+    ReportAdded: _Batch.add_report,
+    ReportsDropped: _Batch.drop_reports,
+    ReportsNumbered: _Batch.number_reports,
+}
+
+
+# --- rows and values --------------------------------------------------------------
+
+
+def _attempt_row(attempt: Attempt) -> tuple[object, ...]:
+    nodes = [(node.name, node.address, node.devices) for node in attempt.nodes]
+    return (
+        attempt.name,
+        attempt.job_id,
+        attempt.epoch,
+        attempt.phase.value,
+        attempt.pool,
+        json.dumps(nodes),
+        attempt.ranks,
+        attempt.lease_class.value,
+        attempt.lease_seconds,
+        attempt.accepted_at,
+        attempt.deadline,
+        attempt.stop_reason,
+    )
+
+
+def _attempt(row: tuple[Any, ...]) -> Attempt:
+    name, job_id, epoch, phase, pool, nodes, ranks, lease_class, *rest = row
+    shares = tuple(NodeShare(node, host, tuple(cards)) for node, host, cards in json.loads(nodes))
+    return Attempt(
+        name, job_id, epoch, Phase(phase), pool, shares, ranks, LeaseClass(lease_class), *rest
+    )
+
+
+def _moved(attempt: Attempt, shift: float | None) -> Attempt:
+    if shift is None:
+        ended = NEVER if attempt.deadline == NEVER else LONG_AGO
+        return replace(attempt, accepted_at=LONG_AGO, deadline=ended)
+    moved = (attempt.accepted_at + shift, attempt.deadline + shift)
+    return replace(attempt, accepted_at=moved[0], deadline=moved[1])
+
+
+def _report_row(report: Report) -> tuple[object, ...]:
+    failure = json.dumps(asdict(report.failure)) if report.failure else ""
+    return (
+        report.report_seq,
+        report.name,
+        report.job_id,
+        report.epoch,
+        report.kind.value,
+        report.at,
+        report.exit_code,
+        report.outcome,
+        failure,
+    )
+
+
+def _report(row: tuple[Any, ...]) -> Report:
+    number, name, job_id, epoch, kind, at, exit_code, outcome, failure = row
+    why = Failure(**json.loads(failure)) if failure else None
+    return Report(number, name, job_id, epoch, ReportKind(kind), at, exit_code, outcome, why)
+
+
+def _unreadable(path: Path, error: Exception) -> SuanError:
+    return InternalError(
+        f"the journal {path} cannot be read: {error}",
+        "check the disk and who may write there; moving the file away makes the agent forget "
+        "what it runs, so do that only when no job of the federation runs on this site",
+        "JournalUnreadable",
+    )

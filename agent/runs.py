@@ -1,0 +1,181 @@
+"""Does to the backend what the supervisor decided, beside the daemon's loop and bounded.
+
+Answers every launch with one event: started, or refused. When a submission fails without a
+clear answer, the backend is asked whether it has the run; nothing is ever submitted again
+in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from agent.backends import Backend, BackendRefused
+from agent.bundles import BundleFailed, Bundles
+from agent.crash import crash_point
+from agent.supervisor.attempts import NOT_STARTED
+from agent.supervisor.messages import Event, Launch, RunRefused, RunStarted
+from agent.supervisor.values import Failure
+from suan.retry import Backoff
+
+LAUNCHES_MAX = 64  # at a time
+CALLS_MAX = 16  # renewals, stops and removals at a time
+ASK_SECONDS, ASK_SECONDS_MAX = 0.5, 30.0  # between two questions after a doubtful submission
+_USER_CODES = frozenset({"BadBundle", "BadDirectory", "BadName"})
+
+log = logging.getLogger(__name__)
+
+
+class Runs:
+    """The daemon's hand on the backend."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        bundles: Bundles,
+        post: Callable[[Event], None],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._backend = backend
+        self._bundles = bundles
+        self._post = post
+        self._backoff = backoff or Backoff(ASK_SECONDS, ASK_SECONDS_MAX)
+        self._waiting: deque[str] = deque()
+        self._launches: dict[str, Launch] = {}  # until the submission begins
+        self._deadlines: dict[str, float] = {}  # renewals that wait to be written
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._launchers = 0
+        self._renewing = False
+        self._calls = asyncio.Semaphore(CALLS_MAX)
+
+    def launch(self, launch: Launch) -> None:
+        """Fetch what it needs and submit it."""
+        self._launches[launch.order.name] = launch
+        self._waiting.append(launch.order.name)
+        if self._launchers < LAUNCHES_MAX:
+            self._launchers += 1
+            self._begin(self._work())
+
+    def stop(self, name: str, reason: str) -> None:
+        """Not to be begun any more; if it runs, to be ended."""
+        if self._launches.pop(name, None) is not None:
+            self._post(RunRefused(name, NOT_STARTED))
+        self._begin(self._call(self._backend.stop(name, reason), f"stop {name}"))
+
+    def renew(self, leases: tuple[tuple[str, float], ...]) -> None:
+        """Move the ends of leases; only the last word on each is written."""
+        for name, deadline in leases:
+            if (launch := self._launches.get(name)) is not None:
+                self._launches[name] = replace(launch, deadline=deadline)
+            else:
+                self._deadlines[name] = deadline
+        if self._deadlines and not self._renewing:
+            self._renewing = True
+            self._begin(self._write_renewals())
+
+    def forget(self, names: tuple[str, ...]) -> None:
+        """Remove what is kept of these ended runs."""
+        self._begin(self._forget(names))
+
+    async def close(self) -> None:
+        """Give up what is under way; a submission that began is found after the restart."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- launching -------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                event = await self._started(self._waiting.popleft())
+                if event is not None:
+                    self._post(event)
+        finally:
+            self._launchers -= 1
+
+    async def _started(self, name: str) -> Event | None:
+        """What became of a launch; None: it was stopped before it began, and told."""
+        launch = self._launches.get(name)
+        if launch is None:
+            return None
+        if not launch.bundle_sha256:
+            return await self._submitted(name, "")
+        try:
+            async with self._bundles.lend(launch.bundle_sha256) as path:
+                return await self._submitted(name, str(path))
+        except BundleFailed as error:
+            stopped = self._launches.pop(name, None) is None
+            return None if stopped else RunRefused(name, error.failure)
+
+    async def _submitted(self, name: str, bundle_path: str) -> Event | None:
+        launch = self._launches.pop(name, None)
+        if launch is None:
+            return None
+        order = launch.order
+        if bundle_path:
+            order = replace(order, bundle_path=bundle_path)
+        try:
+            await self._backend.submit(order, launch.deadline)
+        except BackendRefused as refusal:
+            return RunRefused(name, _failure(refusal))
+        except Exception as error:
+            log.exception("the submission of %s failed without an answer", name)
+            return await self._asked(name, error)
+        crash_point("agent.submitted.before_started")
+        return RunStarted(name)
+
+    async def _asked(self, name: str, error: Exception) -> Event:
+        """Whether the backend has it after all; asks until it says so."""
+        failures = 0
+        while True:
+            try:
+                found = await self._backend.find(name)
+            except Exception:
+                failures += 1
+                log.exception("the backend does not say whether it has %s", name)
+                await self._backoff.sleep(self._backoff.pause_seconds(failures))
+                continue
+            if found is not None:
+                return RunStarted(name)
+            return RunRefused(name, Failure("site", "LaunchFailed", f"not submitted: {error}"))
+
+    # --- renewing, stopping, removing --------------------------------------------------
+
+    async def _write_renewals(self) -> None:
+        try:
+            while self._deadlines:
+                batch, self._deadlines = self._deadlines, {}
+                calls = [
+                    self._call(self._backend.renew(name, deadline), f"renew {name}")
+                    for name, deadline in batch.items()
+                ]
+                await asyncio.gather(*calls)
+        finally:
+            self._renewing = False
+
+    async def _forget(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            await self._call(self._backend.forget(name), f"forget {name}")
+
+    async def _call(self, call: Coroutine[Any, Any, None], what: str) -> None:
+        """One call whose failure is told and otherwise borne: each is repeated in time."""
+        async with self._calls:
+            try:
+                await call
+            except Exception as error:
+                log.error("cannot %s: %s", what, error)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _failure(refusal: BackendRefused) -> Failure:
+    category = "user" if refusal.code in _USER_CODES else "site"
+    return Failure(category, refusal.code, refusal.message)

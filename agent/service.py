@@ -1,0 +1,93 @@
+"""The agent as a service: assembled, run until a signal, taken down again.
+
+What runs at the site outlives it: a signal ends the agent and no job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+
+import grpc.aio
+
+from agent.assembly import Outside, StateDirectory, assemble, backend_of, profile_of
+from agent.config import AgentConfig
+from agent.control import read_mode, serve
+from agent.credentials import recover_identity
+from agent.daemon import Daemon
+from agent.join import Renewal
+from agent.operator import Operator
+from agent.supervisor.messages import ModeSet
+from agent.survey import Survey
+from suan.channel import diagnose, secure_channel
+from suan.errors import InvalidRequest, SuanError
+from suan.identity.directory import load_identity, require_in_force
+
+log = logging.getLogger(__name__)
+
+
+async def run_agent(config: AgentConfig) -> None:
+    """Until SIGTERM or SIGINT. Raises SuanError when it cannot begin or go on."""
+    check_identity(config)
+    state_directory = StateDirectory(config.state_dir)
+    try:
+        survey = Survey(config)
+        await survey.look(lambda pool, node: frozenset())
+        daemon = assemble(config, state_directory, survey, _outside(config))
+        profile = profile_of(config, state_directory.agent_id)
+        await _run(config, daemon, survey, Operator(daemon, profile, config.state_dir))
+    finally:
+        state_directory.release()
+
+
+def check_identity(config: AgentConfig) -> None:
+    """Whether the site has joined, and as what. Raises Unauthenticated, InvalidRequest."""
+    recover_identity(config.identity_dir)
+    identity = load_identity(config.identity_dir)
+    require_in_force(identity.certificate)
+    if identity.principal.site != config.site:
+        raise InvalidRequest(
+            f"the identity in {config.identity_dir} is of {identity.principal}, "
+            f"the configuration is for site {config.site}",
+            "correct `site` in the configuration, or join as that site",
+            "SiteNameDiffers",
+        )
+
+
+async def _run(config: AgentConfig, daemon: Daemon, survey: Survey, operator: Operator) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    state = daemon.supervisor.state
+
+    def held(pool: str, node: str) -> frozenset[int]:
+        return state.inventory.occupied(pool, node)
+
+    async def look() -> None:
+        await survey.run(held, daemon.inbox.post)
+
+    def channel() -> grpc.aio.Channel:
+        return daemon.session.channel
+
+    renewal = Renewal(config.identity_dir, channel, daemon.session.renew, random.random)
+    standing = read_mode(config.state_dir)
+    server = await serve(config.state_dir, operator.handle)
+    log.info("site %s: agent started, broker %s, %s", config.site, config.broker, standing.mode)
+    try:
+        await daemon.run(ModeSet(standing.mode, standing.stop_jobs), [renewal.run, look])
+    finally:
+        server.close()
+    log.info("site %s: agent stopped; what runs goes on", config.site)
+
+
+def _outside(config: AgentConfig) -> Outside:
+    def connect() -> grpc.aio.Channel:
+        return secure_channel(config.broker, config.identity_dir)
+
+    def reason() -> SuanError:
+        return diagnose(config.broker, config.identity_dir)
+
+    return Outside(connect, reason, backend_of(config, os.environ))

@@ -1,0 +1,257 @@
+"""The session: dials the broker, keeps one stream, and dials again when it ends.
+
+Hands in what the broker says and writes what it is given; that a stream ends changes
+nothing for what runs here. Each stream is a session of its own, with a new name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from agent.session.lanes import LaneOverflow, Lanes
+from agent.supervisor.messages import Closed, Event, Opened
+from agent.wire.decode import Decoder, Goodbye, LogRequest
+from agent.wire.encode import LogAnswer, Message, Send, SiteProfile, encode, log_chunk
+from agent.wire.specs import SpecMissing
+from suan.errors import Conflict, InternalError, SuanError, Unavailable
+from suan.retry import Backoff
+from suan.status import decode
+from suan.v1 import agents_service_pb2_grpc
+
+CONNECT_SECONDS = 15.0
+CLOSE_SECONDS = 2.0
+RECONNECT_SECONDS, RECONNECT_SECONDS_MAX = 0.5, 30.0
+
+log = logging.getLogger(__name__)
+
+Connect = Callable[[], grpc.aio.Channel]
+Deliver = Callable[[Event], Awaitable[None]]
+AnswerLog = Callable[[LogRequest], Awaitable[LogAnswer]]
+Diagnose = Callable[[], SuanError]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The stream that stands now."""
+
+    session: str
+    channel: grpc.aio.Channel
+    lanes: Lanes
+    ending: asyncio.Future[None]  # done, or failed, when the stream is to end
+
+
+class Session:
+    """The connection to the broker, over as many streams as it takes."""
+
+    def __init__(
+        self,
+        profile: SiteProfile,
+        grace_seconds: float,
+        connect: Connect,
+        deliver: Deliver,
+        answer_log: AnswerLog,
+        diagnose: Diagnose,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._profile = profile
+        self._grace_seconds = grace_seconds
+        self._connect = connect
+        self._deliver = deliver
+        self._answer_log = answer_log
+        self._diagnose = diagnose
+        self._backoff = backoff or Backoff(RECONNECT_SECONDS, RECONNECT_SECONDS_MAX)
+        self._stream: _Stream | None = None
+        self._welcome = False  # the broker has spoken to this process before
+        self.problem: SuanError | None = None  # why there is no stream
+
+    @property
+    def connected(self) -> bool:
+        return self._stream is not None
+
+    async def run(self) -> None:
+        """Until cancelled. Raises Conflict (SiteNameTaken) when another agent was first."""
+        failures = 0
+        while True:
+            heard = False
+            try:
+                heard = await self._converse()
+                self.problem = Unavailable("the broker ended the session", "", "SessionEnded")
+            except SuanError as error:
+                if error.code == "SiteNameTaken" and not self._welcome:
+                    raise
+                self._note(error)
+            failures = 1 if heard else failures + 1
+            await self._backoff.sleep(self._backoff.pause_seconds(failures))
+
+    def send(self, send: Send) -> None:
+        """Write on the stream of that session; without it the message is of no use."""
+        stream = self._stream
+        if stream is None or stream.session != send.session:
+            return
+        try:
+            stream.lanes.put(send)
+        except LaneOverflow as error:
+            self._end(stream, Unavailable(f"the broker does not read: {error}", "", "BrokerStuck"))
+
+    def close(self, session: str, code: str) -> None:
+        """End that session; another follows."""
+        stream = self._stream
+        if stream is not None and stream.session == session:
+            self._end(stream, Unavailable(f"this agent ended the session: {code}", "", code))
+
+    def renew(self) -> None:
+        """Go on over a new connection: the identity has changed."""
+        if self._stream is not None:
+            self.close(self._stream.session, "IdentityRenewed")
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The connection, for single calls. Raises Unavailable (NotConnected)."""
+        if self._stream is None:
+            raise Unavailable("the site is not connected to the broker now", "", "NotConnected")
+        return self._stream.channel
+
+    # --- one stream ------------------------------------------------------------------
+
+    async def _converse(self) -> bool:
+        """One stream, to its end: whether the broker spoke on it. Raises SuanError."""
+        channel = self._connect()
+        try:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await channel.channel_ready()
+            except TimeoutError:
+                raise await asyncio.to_thread(self._diagnose) from None
+            ending = asyncio.get_running_loop().create_future()
+            return await self._hold(_Stream(secrets.token_hex(16), channel, Lanes(), ending))
+        finally:
+            await channel.close(CLOSE_SECONDS)
+
+    async def _hold(self, stream: _Stream) -> bool:
+        call = agents_service_pb2_grpc.AgentsStub(stream.channel).Session()
+        reader = _Reader(stream, self._profile.site, self._grace_seconds, self)
+        reading = asyncio.create_task(reader.read(call))
+        writing = asyncio.create_task(self._write(call, stream))
+        self._stream = stream
+        try:
+            await self._deliver(Opened(stream.session))
+            await _first(reading, writing, stream.ending)
+            if writing.done():
+                writing.result()
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await _first(reading, stream.ending)
+            (stream.ending if stream.ending.done() else reading).result()
+        except TimeoutError as error:
+            raise Unavailable("the stream broke", "", "StreamBroken") from error
+        except grpc.RpcError as error:
+            raise decode(error) from error
+        finally:
+            self._stream = None
+            reader.close()
+            call.cancel()
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+            await self._deliver(Closed(stream.session))
+        return reader.heard
+
+    async def _write(self, call: Any, stream: _Stream) -> None:
+        """Until the stream breaks; why it broke is for the reader to hear."""
+        with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            while True:
+                item = await stream.lanes.next()
+                message: Message = (
+                    log_chunk(stream.session, item)
+                    if isinstance(item, LogAnswer)
+                    else encode(item, self._profile)
+                )
+                await call.write(message)
+
+    def _end(self, stream: _Stream, error: SuanError) -> None:
+        if not stream.ending.done():
+            stream.ending.set_exception(error)
+
+    def _note(self, error: SuanError) -> None:
+        if self.problem is None or self.problem.code != error.code:
+            log.warning("%s: %s%s", error.code, error, f" ({error.hint})" if error.hint else "")
+        self.problem = error
+
+    async def hear(self, event: Event) -> None:
+        """Hand in what the broker said."""
+        if not self._welcome or self.problem is not None:
+            log.info("connected to the broker")
+        self._welcome, self.problem = True, None
+        await self._deliver(event)
+
+    async def answer(self, stream: _Stream, request: LogRequest) -> None:
+        """Read a part of a log and queue it on the stream that asked."""
+        answer = await self._answer_log(request)
+        try:
+            stream.lanes.put_log(answer)
+        except LaneOverflow as error:
+            self._end(stream, Unavailable(f"the broker does not read: {error}", "", "BrokerStuck"))
+
+
+class _Reader:
+    """Reads one stream; log requests are answered beside it."""
+
+    REQUESTS_MAX = 256  # log requests open at a time
+
+    def __init__(self, stream: _Stream, site: str, grace_seconds: float, owner: Session) -> None:
+        self.heard = False
+        self._stream = stream
+        self._decoder = Decoder(site, grace_seconds)
+        self._owner = owner
+        self._answers: set[asyncio.Task[None]] = set()
+
+    async def read(self, call: Any) -> None:
+        """Until the broker ends the stream. Raises SuanError after a Goodbye."""
+        try:
+            async for message in call:
+                for heard in self._decoder.decode(message):
+                    self.heard = True
+                    if isinstance(heard, Goodbye):
+                        raise _farewell(heard)
+                    if isinstance(heard, LogRequest):
+                        self._ask(self._owner.answer(self._stream, heard))
+                    else:
+                        await self._owner.hear(heard)
+        except SpecMissing as error:
+            message = f"the broker named a spec that it had not sent: {error}"
+            raise InternalError(message, "", "SpecMissing") from error
+
+    def close(self) -> None:
+        for task in self._answers:
+            task.cancel()
+
+    def _ask(self, answer: Coroutine[Any, Any, None]) -> None:
+        if len(self._answers) >= self.REQUESTS_MAX:
+            answer.close()  # the broker's own deadline answers its reader
+            return
+        task = asyncio.create_task(answer)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+
+async def _first(*waits: asyncio.Future[Any]) -> None:
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _farewell(goodbye: Goodbye) -> SuanError:
+    if goodbye.code == "SiteNameTaken":
+        hint = "stop the other agent, or ask the administrator for a site name of your own"
+        return Conflict(goodbye.message, hint, goodbye.code)
+    hints = {
+        "SiteUnknown": "ask the administrator whether the site was removed, then join again",
+        "TermPassed": "",
+    }
+    return Unavailable(goodbye.message, hints.get(goodbye.code, ""), goodbye.code)

@@ -1,0 +1,63 @@
+"""Data that lies at the site: shown to a run by a symbolic link, and only from allowed roots.
+
+The link points at the resolved path. Reads no data. Blocking: a network file system may take
+its time.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.staging.refusals import StagingRefused
+from agent.staging.values import PathSource
+from suan.errors import Category
+
+
+def link_path(source: PathSource, roots: Sequence[Path], directory: Path) -> None:
+    """Make `directory/<name>` a link to the data. Done already: nothing happens.
+
+    Raises StagingRefused: "DataRefused", "DataMissing"; OSError of `directory` as it comes.
+    """
+    target = _allowed(source, roots)
+    place = directory / source.name
+    try:
+        place.symlink_to(target)
+    except FileExistsError:
+        if place.is_symlink() and place.readlink() == target:
+            return
+        place.unlink()
+        place.symlink_to(target)
+
+
+def _allowed(source: PathSource, roots: Sequence[Path]) -> Path:
+    """The resolved path. What lies outside the roots is refused whether it exists or not."""
+    target = Path(os.path.realpath(source.path))
+    if not any(target.is_relative_to(os.path.realpath(root)) for root in roots):
+        raise StagingRefused(
+            "DataRefused",
+            f"dataset {source.name!r} is said to lie at {source.path}, "
+            "which this site does not open to jobs",
+            "the site's operator can add its directory to data_roots in agent.yaml",
+            Category.SITE,
+        )
+    try:
+        mode = target.stat().st_mode
+    except OSError as error:
+        raise StagingRefused(
+            "DataMissing",
+            f"dataset {source.name!r} is said to lie at {source.path} of this site: "
+            f"{error.strerror}",
+            "correct the path with `suan dataset put`",
+            Category.SITE,
+        ) from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise StagingRefused(
+            "DataRefused",
+            f"dataset {source.name!r} at {source.path} is neither a file nor a directory",
+            "correct the path with `suan dataset put`",
+            Category.SITE,
+        )
+    return target

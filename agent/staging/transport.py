@@ -1,0 +1,194 @@
+"""HTTP for downloads: few redirects, the site's proxies, and no way into private networks.
+
+One request, one answer, in the calling thread. Raises Unreachable for what another try may
+mend and StagingRefused for what it will not. Knows neither files nor the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import ssl
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from agent.staging.interrupt import Interrupt
+from agent.staging.refusals import StagingRefused
+from agent.staging.values import Limits
+
+CHUNK_BYTES = 1024 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class Unreachable(Exception):
+    """The server could not be reached, or broke off."""
+
+
+class Answer:
+    """A server's answer, of any status but a redirect."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.chunked = bool(response.chunked)
+        self.body_bytes: int | None = response.length  # None: not stated
+
+    def header(self, name: str) -> str:
+        return self._response.headers.get(name, "")
+
+    def read(self) -> bytes:
+        """What has arrived, at most CHUNK_BYTES; b"" at the end, also if that came early."""
+        with _network():
+            return self._response.read1(CHUNK_BYTES)
+
+
+class Transport:
+    """Asks servers, by the limits of one site. May be shared by threads."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._context = ssl.create_default_context()
+
+    @contextlib.contextmanager
+    def get(self, url: str, headers: Mapping[str, str], interrupt: Interrupt) -> Iterator[Answer]:
+        """The answer to GET. Raises Unreachable, StagingRefused."""
+        opener = urllib.request.OpenerDirector()
+        opener.add_handler(_Proxies())
+        opener.add_handler(_Connector(self._limits, self._context, interrupt))
+        target = url
+        for _ in range(self._limits.redirects_max + 1):
+            request = urllib.request.Request(
+                target, headers={"User-Agent": "suan-agent", **headers}
+            )
+            with _network():
+                response = opener.open(request, timeout=self._limits.idle_seconds)
+            with contextlib.closing(response):
+                if response.status not in _REDIRECTS:
+                    yield Answer(response)
+                    return
+                target = _redirect(target, response.headers.get("Location", ""))
+        message = f"{urlsplit(url).hostname} sends the agent on more than "
+        message += f"{self._limits.redirects_max} times"
+        raise StagingRefused("DataUnreachable", message, "name the final URL")
+
+
+def _redirect(url: str, location: str) -> str:
+    """To HTTP only, and never from a safe connection to an open one."""
+    try:
+        target = urljoin(url, location)
+        scheme = urlsplit(target).scheme
+    except ValueError:
+        scheme = ""
+    if not location or scheme != "https" and (scheme != "http" or url.startswith("https:")):
+        message = f"{urlsplit(url).hostname} sends the agent on to where it does not follow"
+        raise StagingRefused("DataRefused", message, "name the final URL, of http or https")
+    return target
+
+
+class _Connection(http.client.HTTPConnection):
+    """Checks whom it reached before it says anything."""
+
+    def __init__(self, host: str, *, connector: _Connector, proxied: bool, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._connector = connector
+        self._proxied = proxied
+
+    def connect(self) -> None:
+        super().connect()
+        self._connector.interrupt.watch(self.sock)
+        if not self._proxied:
+            self._connector.check(self.host, self.sock.getpeername()[0])
+
+
+class _SecureConnection(_Connection):
+    default_port = http.client.HTTPS_PORT
+    _server = ""
+
+    def set_tunnel(
+        self, host: str, port: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().set_tunnel(host, port, headers)
+        self._server = urlsplit(f"//{host}").hostname or host
+
+    def connect(self) -> None:
+        super().connect()
+        # The handshake waits until the connection is watched.
+        self.sock = secure = self._connector.context.wrap_socket(
+            self.sock, server_hostname=self._server or self.host, do_handshake_on_connect=False
+        )
+        self._connector.interrupt.watch(secure)
+        secure.do_handshake()
+
+
+class _Connector(urllib.request.AbstractHTTPHandler):
+    """Opens connections that can be cut short, to servers that may be asked."""
+
+    def __init__(self, limits: Limits, context: ssl.SSLContext, interrupt: Interrupt) -> None:
+        super().__init__()
+        self.context = context
+        self.interrupt = interrupt
+        self._private_hosts = limits.private_hosts
+
+    def check(self, host: str, address: str) -> None:
+        """Refuses a server inside the site's network that the operator did not name."""
+        if _public(address) or host.lower() in self._private_hosts:
+            return
+        raise StagingRefused(
+            "DataRefused",
+            f"{host} has the address {address}, which is not public",
+            "the site's operator can add the host to data_hosts in agent.yaml",
+        )
+
+    def http_open(self, request: urllib.request.Request) -> Any:
+        return self._open(_Connection, request)
+
+    def https_open(self, request: urllib.request.Request) -> Any:
+        return self._open(_SecureConnection, request)
+
+    def _open(self, kind: type[_Connection], request: urllib.request.Request) -> Any:
+        proxied = request.host != urlsplit(request.full_url).netloc
+        return self.do_open(kind, request, connector=self, proxied=proxied)
+
+    http_request = urllib.request.AbstractHTTPHandler.do_request_
+    https_request = urllib.request.AbstractHTTPHandler.do_request_
+
+
+class _Proxies(urllib.request.ProxyHandler):
+    """Those of the agent's environment, but never for this machine."""
+
+    def proxy_open(self, request: urllib.request.Request, proxy: str, type: str) -> Any:
+        if _loopback(urlsplit(request.full_url).hostname or ""):
+            return None
+        return super().proxy_open(request, proxy, type)  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def _network() -> Iterator[None]:
+    """Turns what urllib and the sockets raise into Unreachable, or a refusal."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = getattr(error, "reason", None) or error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise StagingRefused(
+                "DataUnreachable",
+                f"the server's certificate is not trusted here: {cause.verify_message}",
+                "the site's operator can name the authority in SSL_CERT_FILE",
+            ) from error
+        raise Unreachable(str(cause) or type(cause).__name__) from error
+
+
+def _public(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_global
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

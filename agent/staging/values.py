@@ -1,0 +1,64 @@
+"""The frozen values of staging: its limits, and where one input is to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+GIB = 1024**3
+
+# Bytes done and bytes in all (0: not known) of the input that is being read. Not of the job:
+# the sizes of later inputs are not known before their turn.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What downloads may take of the site, and whom they may ask."""
+
+    cache_bytes_max: int = 100 * GIB
+    file_bytes_max: int = 100 * GIB
+    free_bytes_min: int = GIB  # left for everybody else on the cache's disk
+    downloads_max: int = 4  # at a time
+    idle_seconds: float = 30.0  # without a byte: cut
+    transfer_seconds_max: float = 6 * 3600.0  # for one file, all tries together
+    tries_max: int = 6  # in a row that bring nothing new
+    retry_seconds: float = 1.0  # before the second try; doubles …
+    retry_seconds_max: float = 30.0  # … up to this
+    redirects_max: int = 5
+    # Servers with an address that is not public (loopback, the site's own network) which may
+    # be asked. Whoever may submit a job must not reach more through the agent.
+    private_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PathSource:
+    """Data at the site."""
+
+    name: str  # in the run's data directory
+    path: str  # absolute, not resolved
+
+
+@dataclass(frozen=True, slots=True)
+class UrlSource:
+    """One file behind an HTTP address."""
+
+    name: str  # in the run's data directory
+    url: str  # http or https, without fragment
+    sha256: str = ""  # lower case; "": not stated
+
+    @property
+    def key(self) -> str:
+        """Its place in the cache: by content where that is stated, else by address."""
+        if self.sha256:
+            return f"sha256-{self.sha256}"
+        return f"url-{sha256(self.url.encode()).hexdigest()}"
+
+    @property
+    def shown(self) -> str:
+        """The address without its query, which may hold a signature."""
+        return self.url.partition("?")[0]
+
+
+Source = PathSource | UrlSource

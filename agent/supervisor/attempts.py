@@ -1,0 +1,257 @@
+"""The life of the attempts that this site holds: taken, started, renewed, stopped, ended.
+
+Keeps the promises of the lease protocol: an epoch is started at most once, never after a
+stop or a promise, and never past its lease. Knows the state; not the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.backends import Exit, run_name
+from agent.supervisor import admission
+from agent.supervisor.draft import Draft
+from agent.supervisor.messages import (
+    AttemptDropped,
+    AttemptPut,
+    Forget,
+    Launch,
+    LeasesRenewed,
+    MarkRaised,
+    MarksDropped,
+    RenewLeases,
+    ReportsDropped,
+    StopRun,
+)
+from agent.supervisor.outcomes import LEASE_ENDED, SUPERSEDED, outcome_of
+from agent.supervisor.state import State
+from agent.supervisor.values import (
+    Attempt,
+    AttemptId,
+    Failure,
+    Grant,
+    Mode,
+    Moment,
+    Phase,
+    ReportKind,
+    Settings,
+)
+
+NOT_STARTED = Failure("site", "NotStarted", "it was never started here and never will be")
+
+
+class Attempts:
+    """All attempts of the site, and what its operator and its disk allow."""
+
+    def __init__(self, state: State, draft: Draft, settings: Settings) -> None:
+        self._state = state
+        self._draft = draft
+        self._settings = settings
+        self.mode = Mode.OPEN
+        self.journal_full = False
+
+    # --- taking ----------------------------------------------------------------
+
+    def take(self, grant: Grant, anchors: Mapping[int, float] | None, now: Moment) -> None:
+        """Accept a grant or refuse it; `anchors` None: the session is not reconciled yet."""
+        order, state = grant.order, self._state
+        mark = state.marks.get(order.job_id)
+        if mark is not None and order.epoch <= mark.epoch:
+            if not state.knows(order.name):
+                self._reject(order.job_id, order.epoch, admission.STALE_EPOCH, now)
+            return
+        if len(state.outbox) >= self._settings.outbox_max:
+            return  # the broker asks again, or expects it
+        refusal = grant.fault or self._refusal(grant, anchors)
+        place = refusal or admission.find_place(grant, state.inventory)
+        lease = refusal or admission.lease_end(grant, anchors or {}, now.elapsed, self._settings)
+        # Also a refusal promises that this epoch never starts here.
+        self._draft.record(MarkRaised(order.job_id, order.epoch, now.wall))
+        if isinstance(place, Failure) or isinstance(lease, Failure):
+            failure = place if isinstance(place, Failure) else lease
+            assert isinstance(failure, Failure)
+            self._reject(order.job_id, order.epoch, failure, now)
+            return
+        declared = state.inventory.declared(grant.pool)
+        assert declared is not None
+        attempt = Attempt(
+            name=order.name,
+            job_id=order.job_id,
+            epoch=order.epoch,
+            phase=Phase.ACCEPTED,
+            pool=grant.pool,
+            nodes=place,
+            ranks=grant.ranks,
+            lease_class=order.lease_class,
+            lease_seconds=grant.lease_seconds,
+            accepted_at=now.elapsed,
+            deadline=lease,
+        )
+        self._draft.record(AttemptPut(attempt))
+        placed = replace(
+            order,
+            nodes=place,
+            model=declared.accelerator,
+            kind=declared.kind,
+            time_limit_seconds=order.time_limit_seconds or self._settings.time_limit_seconds_max,
+        )
+        self._draft.effect(Launch(placed, lease, grant.bundle_sha256))
+
+    def _refusal(self, grant: Grant, anchors: Mapping[int, float] | None) -> Failure | None:
+        if anchors is None:
+            return admission.NOT_RECONCILED
+        if self.journal_full:
+            return admission.JOURNAL_FULL
+        return admission.site_refusal(grant, self._settings, self.mode)
+
+    def _reject(self, job_id: str, epoch: int, failure: Failure, now: Moment) -> None:
+        """Say that it never started and never will; what its user must mend is a failure."""
+        mendable = failure.category == "user"
+        kind = ReportKind.ENDED if mendable else ReportKind.REJECTED
+        outcome = "failed" if mendable else "rejected"
+        name = run_name(job_id, epoch)
+        self._draft.report(name, job_id, epoch, kind, now.wall, 0, outcome, failure)
+
+    # --- what the backend says ---------------------------------------------------
+
+    def started(self, name: str, now: Moment) -> None:
+        attempt = self._state.attempts.get(name)
+        if attempt is None or attempt.phase is not Phase.ACCEPTED:
+            return
+        self.adopt(attempt, now)
+        deadline = self._state.deadlines[name]
+        if attempt.fenced and deadline != attempt.deadline:
+            self._draft.effect(RenewLeases(((name, deadline),)))
+
+    def adopt(self, attempt: Attempt, now: Moment) -> None:
+        """The backend has it."""
+        self._draft.record(AttemptPut(replace(attempt, phase=Phase.RUNNING)))
+        self._draft.report(
+            attempt.name, attempt.job_id, attempt.epoch, ReportKind.STARTED, now.wall
+        )
+        if attempt.stop_reason:  # it was on its way when the stop came
+            self._draft.effect(StopRun(attempt.name, attempt.stop_reason))
+
+    def refused(self, name: str, failure: Failure, now: Moment) -> None:
+        """The backend has nothing of this run and never will."""
+        attempt = self._state.attempts.get(name)
+        if attempt is None or attempt.phase is not Phase.ACCEPTED:
+            return
+        self._draft.record(AttemptPut(replace(attempt, phase=Phase.ENDED)))
+        self._reject(attempt.job_id, attempt.epoch, failure, now)
+
+    def ended(self, exit: Exit) -> None:
+        """A run is over; told twice, it counts once."""
+        attempt = self._state.attempts.get(exit.name)
+        if attempt is None or not attempt.live:
+            return
+        if attempt.phase is Phase.ACCEPTED and exit.started_at:
+            self._draft.report(
+                attempt.name, attempt.job_id, attempt.epoch, ReportKind.STARTED, exit.started_at
+            )
+        self._draft.record(AttemptPut(replace(attempt, phase=Phase.ENDED)))
+        self.report_ended(attempt.job_id, attempt.epoch, exit, attempt.stop_reason)
+
+    def report_ended(self, job_id: str, epoch: int, exit: Exit, stop_reason: str) -> None:
+        outcome, failure = outcome_of(exit, stop_reason)
+        self._draft.report(
+            exit.name,
+            job_id,
+            epoch,
+            ReportKind.ENDED,
+            exit.ended_at,
+            exit.exit_code,
+            outcome,
+            failure,
+        )
+
+    # --- what the broker says ----------------------------------------------------
+
+    def stop(self, id: AttemptId, reason: str, now: Moment) -> None:
+        """End an attempt; one that is not here will never be."""
+        attempt = self._state.attempts.get(run_name(id.job_id, id.epoch))
+        if attempt is None:
+            mark = self._state.marks.get(id.job_id)
+            if mark is None or mark.epoch < id.epoch:
+                self.promise(id, now)
+        elif attempt.live:
+            self._stop(attempt, reason)
+
+    def _stop(self, attempt: Attempt, reason: str) -> None:
+        if not attempt.stop_reason:
+            self._draft.record(AttemptPut(replace(attempt, stop_reason=reason)))
+        self._draft.effect(StopRun(attempt.name, attempt.stop_reason or reason))
+
+    def stop_all(self, reason: str) -> None:
+        for attempt in list(self._state.live()):
+            self._stop(attempt, reason)
+
+    def promise(self, id: AttemptId, now: Moment) -> None:
+        """Never to start this epoch; what is held or known to have been here is no promise."""
+        if self._state.knows(run_name(id.job_id, id.epoch)):
+            return
+        mark = self._state.marks.get(id.job_id)
+        if mark is None or mark.epoch < id.epoch:
+            self._draft.record(MarkRaised(id.job_id, id.epoch, now.wall))
+        self._reject(id.job_id, id.epoch, NOT_STARTED, now)
+
+    def acknowledge(self, id: AttemptId, now: Moment) -> None:
+        """The broker knows how this one ended."""
+        attempt = self._state.attempts.get(run_name(id.job_id, id.epoch))
+        if attempt is None:
+            return
+        if attempt.live:
+            self._stop(attempt, SUPERSEDED)
+        else:
+            self._draft.record(AttemptDropped(attempt.name, now.wall))
+
+    def acknowledge_reports(self, report_seq: int, now: Moment) -> None:
+        """All reports up to this one are durable at the broker."""
+        for number, report in self._state.outbox.items():
+            if number > report_seq:
+                break
+            if report.kind is not ReportKind.STARTED and report.name in self._state.attempts:
+                self._draft.record(AttemptDropped(report.name, now.wall))
+        self._draft.record(ReportsDropped(report_seq))
+
+    # --- leases ------------------------------------------------------------------
+
+    def renew(self, sent_at: float) -> None:
+        """A heartbeat sent then was answered. Leases that have ended must be out already."""
+        if not self._state.deadlines:
+            return
+        self._draft.record(LeasesRenewed(sent_at))
+        renewed = tuple(
+            (attempt.name, self._state.deadlines[attempt.name])
+            for attempt in self._state.live()
+            if attempt.fenced and not attempt.stop_reason and attempt.accepted_at <= sent_at
+        )
+        if renewed:
+            self._draft.effect(RenewLeases(renewed))
+
+    def expire(self, elapsed: float) -> None:
+        """Stop what has outlived its lease; the fence beside it does the same by itself."""
+        ended = [name for name, deadline in self._state.deadlines.items() if deadline <= elapsed]
+        for name in ended:
+            attempt = self._state.attempts[name]
+            if attempt.fenced and not attempt.stop_reason:
+                self._stop(attempt, LEASE_ENDED)
+
+    # --- limits --------------------------------------------------------------------
+
+    def sweep(self, now: Moment) -> None:
+        """Forget old marks and the logs of runs that ended long ago."""
+        state, settings = self._state, self._settings
+        surplus = len(state.marks) - settings.marks_max
+        old: list[str] = []
+        for job_id, mark in state.marks.items():
+            if len(old) >= surplus and now.wall - mark.raised_at < settings.mark_seconds:
+                break
+            old.append(job_id)
+        held = {attempt.job_id for attempt in state.attempts.values()} if old else set()
+        if dropped := tuple(job_id for job_id in old if job_id not in held):
+            self._draft.record(MarksDropped(dropped))
+        if names := tuple(state.outlived(now.wall, settings.ended_max, settings.ended_seconds)):
+            state.forget(names)
+            self._draft.effect(Forget(names))

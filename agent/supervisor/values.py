@@ -1,0 +1,166 @@
+"""The frozen values that the supervisor decides on: grants in, attempts held, reports out.
+
+Two clocks, never mixed: `elapsed` seconds measure leases, `wall` seconds date what people
+read. Knows names, numbers and text; neither the wire nor the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+
+from agent.backends import LeaseClass, NodeShare, RunOrder
+from scheduler.model import Slice
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, on both clocks."""
+
+    elapsed: float  # seconds of `agent.clock.lease_now`
+    wall: float  # seconds since 1970
+
+
+class Mode(StrEnum):
+    """What the site's operator allows."""
+
+    OPEN = "open"
+    DRAINING = "draining"  # nothing new, until all is over
+    PAUSED = "paused"  # nothing new: the kill switch
+
+
+class Phase(StrEnum):
+    """Where an attempt is in its life here."""
+
+    ACCEPTED = "accepted"  # in the journal; the backend has not confirmed it
+    RUNNING = "running"  # the backend has it
+    ENDED = "ended"  # over for good; its last report waits for acknowledgement
+
+
+class ReportKind(StrEnum):
+    """What a report says."""
+
+    REJECTED = "rejected"  # never started, never will be
+    STARTED = "started"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, and who can mend it."""
+
+    category: str  # "user" | "site" | "broker" | "network" | "policy"
+    code: str  # stable CamelCase
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptId:
+    """One attempt: a job and its fencing epoch."""
+
+    job_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The right to run one attempt; the lease counts from when heartbeat `anchor_seq` left."""
+
+    order: RunOrder  # what to run; its `nodes` are still empty
+    grant_seq: int
+    anchor_seq: int
+    pool: str
+    slices: tuple[Slice, ...]
+    lease_seconds: float
+    ranks: int = 1
+    bundle_sha256: str = ""  # to fetch before it starts; "": none
+    fault: Failure | None = None  # why the order cannot be read
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that this site holds."""
+
+    name: str  # suan-<job>-<epoch>
+    job_id: str
+    epoch: int
+    phase: Phase
+    pool: str
+    nodes: tuple[NodeShare, ...]  # what it occupies
+    ranks: int
+    lease_class: LeaseClass
+    lease_seconds: float
+    accepted_at: float  # elapsed seconds
+    deadline: float  # elapsed seconds: the lease's end as granted, before any renewal
+    stop_reason: str = ""  # why it was asked to end; "": it was not
+
+    @property
+    def live(self) -> bool:
+        return self.phase is not Phase.ENDED
+
+    @property
+    def fenced(self) -> bool:
+        """Whether its lease's end is its own end."""
+        return self.lease_class is LeaseClass.RESTART
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt as the broker is told of it."""
+
+    id: AttemptId
+    phase: Phase
+    remaining_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The highest epoch of a job that was taken, refused or promised never to start."""
+
+    epoch: int
+    raised_at: float  # wall seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One line of the outbox, sent again until the broker acknowledges it."""
+
+    report_seq: int
+    name: str
+    job_id: str
+    epoch: int
+    kind: ReportKind
+    at: float  # wall seconds
+    exit_code: int = 0
+    outcome: str = ""  # of a report that ends an attempt
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits and intervals of the supervisor, and the site's own rules."""
+
+    start_margin_seconds: float = 5.0  # a lease with less left is not worth a start
+    heartbeat_seconds: float = 10.0  # until the broker asks for another interval
+    heartbeat_jitter: float = 0.1  # ± this fraction
+    silence_seconds: float = 45.0  # without a word from the broker: a new session
+    anchors_max: int = 128  # heartbeats that a grant may still name
+    report_batch_max: int = 500  # reports in one message
+    reports_in_flight_max: int = 5_000  # sent and not acknowledged
+    outbox_max: int = 50_000  # with more reports waiting, grants are left unanswered
+    report_resend_seconds: float = 30.0  # without progress
+    capacity_pause_seconds: float = 0.02  # between two messages
+    capacity_full_seconds: float = 60.0  # between two full ones
+    marks_max: int = 100_000
+    mark_seconds: float = 7 * 86_400.0
+    ended_max: int = 10_000  # ended runs whose logs are kept
+    ended_seconds: float = 86_400.0
+    sweep_seconds: float = 1.0  # between two looks at leases and limits
+    tenants_allowed: tuple[str, ...] = ()  # empty: all
+    tenants_denied: tuple[str, ...] = ()
+    time_limit_seconds_max: float = 0.0  # 0: none
+
+
+NEVER = inf  # a lease that time does not end
+LONG_AGO = -inf  # a lease's end of which only this is known: it has passed

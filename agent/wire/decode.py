@@ -1,0 +1,203 @@
+"""From the broker's messages to events, log requests and goodbyes.
+
+A grant leaves here as a whole order, though still without nodes: those are the
+supervisor's to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.backends import Launch, LeaseClass, RunOrder, Stream, run_name
+from agent.supervisor.messages import (
+    Event,
+    GrantsReceived,
+    HeartbeatReplied,
+    ReportsAcknowledged,
+    StopReceived,
+    VerdictsReceived,
+)
+from agent.supervisor.values import AttemptId, Failure, Grant
+from agent.wire.specs import Specs
+from scheduler.model import Slice
+from suan.errors import InvalidSpec
+from suan.models import JobSpec, Variant
+from suan.models import Launch as SpecLaunch
+from suan.v1 import session_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class LogRequest:
+    """A part of one rank's output is wanted."""
+
+    request_id: str
+    name: str  # of the run
+    rank: int
+    stream: Stream | None  # None: there is no such stream
+    offset: int
+    limit_bytes: int
+    wait_seconds: float  # for new bytes, when at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The broker ends the session and says why."""
+
+    code: str
+    message: str
+
+
+Heard = Event | LogRequest | Goodbye
+
+
+class Decoder:
+    """The messages of one session."""
+
+    def __init__(self, site: str, grace_seconds: float) -> None:
+        self._site = site
+        self._grace_seconds = grace_seconds  # where a job names none
+        self._specs = Specs()
+
+    def decode(self, message: session_pb2.BrokerMessage) -> tuple[Heard, ...]:
+        """What the message says; nothing when it is newer than this agent.
+
+        Raises SpecMissing: the session cannot go on.
+        """
+        kind = message.WhichOneof("body")
+        reader = _READERS.get(kind or "")
+        return reader(self, getattr(message, kind or "")) if reader else ()
+
+    def _verdicts(self, body: session_pb2.Verdicts) -> tuple[Heard, ...]:
+        verdicts = VerdictsReceived(
+            session=body.session,
+            term=body.term,
+            keep=_ids(body.keep),
+            stop=_ids(body.stop),
+            acknowledge=_ids(body.acknowledge),
+            expect=_ids(body.expect),
+            heartbeat_seconds=body.heartbeat_seconds,
+            hello=body.hello,
+        )
+        return (verdicts,)
+
+    def _heartbeat_reply(self, body: session_pb2.HeartbeatReply) -> tuple[Heard, ...]:
+        stop = _ids(body.stop)
+        return (HeartbeatReplied(body.session, body.seq, body.term, body.reconcile, stop),)
+
+    def _grants(self, body: session_pb2.Grants) -> tuple[Heard, ...]:
+        for digest, data in body.specs.items():
+            self._specs.add(digest, data)
+        grants = tuple(self._grant(grant) for grant in body.grants)
+        return (GrantsReceived(body.session, body.term, grants),)
+
+    def _stops(self, body: session_pb2.Stops) -> tuple[Heard, ...]:
+        return tuple(
+            StopReceived(body.session, AttemptId(stop.id.job_id, stop.id.epoch), stop.reason)
+            for stop in body.stops
+        )
+
+    def _report_ack(self, body: session_pb2.ReportAck) -> tuple[Heard, ...]:
+        return (ReportsAcknowledged(body.session, body.report_seq),)
+
+    def _log_request(self, body: session_pb2.LogRequest) -> tuple[Heard, ...]:
+        request = LogRequest(
+            request_id=body.request_id,
+            name=run_name(body.id.job_id, body.id.epoch),
+            rank=body.rank,
+            stream=_STREAMS.get(body.stream),
+            offset=body.offset,
+            limit_bytes=body.limit_bytes,
+            wait_seconds=body.wait_seconds,
+        )
+        return (request,)
+
+    def _goodbye(self, body: session_pb2.Goodbye) -> tuple[Heard, ...]:
+        return (Goodbye(body.code, body.message),)
+
+    # --- grants --------------------------------------------------------------------
+
+    def _grant(self, body: session_pb2.Grant) -> Grant:
+        spec = self._specs.get(body.spec_sha256)
+        slices = tuple(Slice(part.supernode, part.num_nodes, part.cards) for part in body.slices)
+        fault = _fault(body, spec, slices)
+        known = spec if isinstance(spec, JobSpec) and fault is None else JobSpec(variants=())
+        variant = known.variants[body.variant] if known.variants else Variant("")
+        bundle = known.bundle
+        return Grant(
+            order=self._order(body, known, variant),
+            grant_seq=body.grant_seq,
+            anchor_seq=body.anchor_seq,
+            pool=body.pool,
+            slices=slices,
+            lease_seconds=body.lease_seconds,
+            ranks=variant.cards if known.launch is SpecLaunch.PER_CARD else variant.num_nodes,
+            bundle_sha256=bundle.sha256 if bundle is not None else "",
+            fault=fault,
+        )
+
+    def _order(self, body: session_pb2.Grant, spec: JobSpec, variant: Variant) -> RunOrder:
+        id = body.id
+        accelerator = variant.accelerator
+        return RunOrder(
+            name=run_name(id.job_id, id.epoch),
+            job_id=id.job_id,
+            epoch=id.epoch,
+            site=self._site,
+            nodes=(),
+            cards_per_node=variant.accelerators_per_node,
+            run=variant.run,
+            setup=variant.setup,
+            job_name=body.name,
+            tenant=body.tenant,
+            model=accelerator if isinstance(accelerator, str) else "",
+            launch=Launch(spec.launch.value),
+            environment=spec.environment,
+            working_directory=spec.working_directory,
+            time_limit_seconds=spec.time_limit_seconds,
+            grace_seconds=spec.grace_seconds or self._grace_seconds,
+            lease_class=_lease_class(body.lease_class),
+            preempted_count=body.preempted_count,
+            array_id=body.array_id,
+            array_index=body.array_index,
+        )
+
+
+_READERS: dict[str, Callable[[Decoder, Any], tuple[Heard, ...]]] = {
+    "verdicts": Decoder._verdicts,
+    "heartbeat_reply": Decoder._heartbeat_reply,
+    "grants": Decoder._grants,
+    "stops": Decoder._stops,
+    "report_ack": Decoder._report_ack,
+    "log_request": Decoder._log_request,
+    "goodbye": Decoder._goodbye,
+}
+
+
+_LEASE_CLASSES = {lease_class.value: lease_class for lease_class in LeaseClass}
+_STREAMS = {stream.value: stream for stream in Stream}
+
+
+def _ids(ids: Iterable[session_pb2.AttemptId]) -> tuple[AttemptId, ...]:
+    return tuple(AttemptId(id.job_id, id.epoch) for id in ids)
+
+
+def _lease_class(text: str) -> LeaseClass:
+    """An unknown class is fenced: that is the safe one."""
+    return _LEASE_CLASSES.get(text, LeaseClass.RESTART)
+
+
+def _fault(
+    body: session_pb2.Grant, spec: JobSpec | InvalidSpec, slices: tuple[Slice, ...]
+) -> Failure | None:
+    """Why this grant cannot be an order."""
+    if isinstance(spec, InvalidSpec):
+        return Failure("user", "UnreadableSpec", f"the site cannot read the spec: {spec.message}")
+    if body.variant >= len(spec.variants):
+        return Failure("broker", "BadGrant", f"the spec has no variant {body.variant}")
+    variant = spec.variants[body.variant]
+    fits = all(part.cards == variant.accelerators_per_node for part in slices)
+    if not fits or sum(part.nodes for part in slices) != variant.num_nodes:
+        return Failure("broker", "BadGrant", "the place that was granted has not the job's shape")
+    return None

@@ -1,0 +1,244 @@
+"""Jobs per second from submit to finish, durable at each step, beside Ray, Dask and Slurm.
+
+`python -m bench.endtoend` starts a broker (mTLS, SQLite with synchronous=FULL) and three
+agents whose backend does nothing, sends jobs through real gRPC and reads the times that the
+broker kept. The peers run no-op tasks on the same machine in the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.federation import Federation, SiteSpec
+from bench.peers import PEERS
+from suan.channel import secure_channel
+from suan.ids import new_id
+from suan.models import JobSpec, Variant
+from suan.v1 import job_pb2
+from suan.v1 import jobs_service_pb2 as pb
+from suan.v1.jobs_service_pb2_grpc import JobsStub
+from suan.wire import spec_bytes
+
+BATCH = 500
+IN_FLIGHT = 4
+CALL_SECONDS = 60.0
+RUN_SECONDS_MAX = 300.0
+PAGE = 1_000
+SITES = tuple(
+    SiteSpec(
+        name,
+        {"name": "cards", "accelerator": model, "nodes": 512, "cards_per_node": 8},
+        backend="noop",
+    )
+    for name, model in (
+        ("shenzhen", "ascend-910b"),
+        ("zhengzhou", "hygon-bw1000"),
+        ("guiyang", "nvidia-h20"),
+    )
+)
+SPEC = spec_bytes(
+    JobSpec(
+        variants=tuple(
+            Variant(model, run="true") for model in ("ascend-910b", "hygon-bw1000", "nvidia-h20")
+        ),
+        name="no-op",
+    )
+)
+
+
+def batches(count: int) -> list[list[pb.JobSubmission]]:
+    """`count` new jobs in requests of BATCH."""
+    jobs = [pb.JobSubmission(id=new_id(), spec=SPEC) for _ in range(count)]
+    return [jobs[first : first + BATCH] for first in range(0, count, BATCH)]
+
+
+async def submit_all(stub: Any, requests: Sequence[list[pb.JobSubmission]]) -> None:
+    """Send all requests, IN_FLIGHT at a time; every job must be accepted."""
+    waiting = list(reversed(requests))
+
+    async def sender() -> None:
+        while waiting:
+            answer = await stub.Submit(pb.SubmitRequest(jobs=waiting.pop()), timeout=CALL_SECONDS)
+            assert all(result.accepted for result in answer.results)
+
+    await asyncio.gather(*(sender() for _ in range(IN_FLIGHT)))
+
+
+async def wait_finished(stub: Any, count: int) -> None:
+    """Until the broker has no job left that is queued, placed or running."""
+    live = [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_PLACED, job_pb2.JOB_STATE_RUNNING]
+    end = time.monotonic() + RUN_SECONDS_MAX
+    while time.monotonic() < end:
+        answer = await stub.List(pb.ListRequest(states=live, page_size=1), timeout=CALL_SECONDS)
+        if not answer.jobs:
+            return
+        await asyncio.sleep(count / 100_000)
+    raise TimeoutError(f"{count} jobs did not end in {RUN_SECONDS_MAX:g} s")
+
+
+async def all_jobs(stub: Any) -> list[job_pb2.Job]:
+    """Every job, page by page."""
+    found: list[job_pb2.Job] = []
+    token = ""
+    while True:
+        request = pb.ListRequest(page_size=PAGE, page_token=token)
+        page = await stub.List(request, timeout=CALL_SECONDS)
+        found.extend(page.jobs)
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+async def throughput(stub: Any, count: int) -> dict[str, float]:
+    """Submit `count` jobs as fast as they are taken; figures from the broker's own times."""
+    ids = set()
+    requests = batches(count)
+    ids = {item.id for request in requests for item in request}
+    begun = time.monotonic()
+    await submit_all(stub, requests)
+    submitted = time.monotonic() - begun
+    await wait_finished(stub, count)
+    elapsed = time.monotonic() - begun
+    jobs = [job for job in await all_jobs(stub) if job.id in ids]
+    assert len(jobs) == count
+    assert all(job.state == job_pb2.JOB_STATE_SUCCEEDED for job in jobs)
+    assert all(len(job.attempts) == 1 for job in jobs), "a job was tried twice"
+    waits = sorted(job.attempts[0].started_at - job.submitted_at for job in jobs)
+    return {
+        "jobs": count,
+        "jobs_per_second": count / elapsed,
+        "submits_per_second": count / submitted,
+        "submit_to_start_p50_ms": 1e3 * waits[count // 2],
+        "submit_to_start_p99_ms": 1e3 * waits[count * 99 // 100],
+    }
+
+
+async def acknowledgements(stub: Any, per_second: int, seconds: float) -> dict[str, float]:
+    """Single-job requests at a fixed rate, whatever the answers; the latency of each."""
+    times: list[float] = []
+
+    async def one() -> None:
+        begun = time.perf_counter()
+        request = pb.SubmitRequest(jobs=[pb.JobSubmission(id=new_id(), spec=SPEC)])
+        await stub.Submit(request, timeout=CALL_SECONDS)
+        times.append(time.perf_counter() - begun)
+
+    begun = time.perf_counter()
+    calls: list[asyncio.Task[None]] = []
+    for number in range(int(per_second * seconds)):
+        due = begun + number / per_second
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        calls.append(asyncio.create_task(one()))
+    await asyncio.gather(*calls)
+    times.sort()
+    return {
+        "offered_per_second": per_second,
+        "acknowledge_p50_ms": 1e3 * statistics.median(times),
+        "acknowledge_p99_ms": 1e3 * times[len(times) * 99 // 100],
+    }
+
+
+async def measure(federation: Federation, count: int) -> dict[str, float]:
+    """Warm up, then throughput and acknowledgements."""
+    channel = secure_channel(federation.address, federation.user)
+    try:
+        stub: Any = JobsStub(channel)
+        await throughput(stub, 2_000)
+        found = await throughput(stub, count)
+        found |= await acknowledgements(stub, 500, 10.0)
+        await wait_finished(stub, 5_000)
+        return found
+    finally:
+        await channel.close(None)
+
+
+async def queue_memory(federation: Federation, count: int) -> dict[str, float]:
+    """What `count` jobs that wait add to the broker's resident memory."""
+    channel = secure_channel(federation.address, federation.user)
+    try:
+        stub: Any = JobsStub(channel)
+        await submit_all(stub, batches(2_000))
+        before = resident_bytes(federation.broker.pid)
+        await submit_all(stub, batches(count))
+        added = resident_bytes(federation.broker.pid) - before
+        return {"queued_jobs": count, "bytes_per_queued_job": added / count}
+    finally:
+        await channel.close(None)
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of one process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def run_suan(runtime: str, count: int, profile: Path | None) -> dict[str, float]:
+    """Both measurements on federations of their own."""
+    with tempfile.TemporaryDirectory(prefix="suan-bench-") as folder:
+        federation = Federation(Path(folder), runtime, profile=profile)
+        try:
+            federation.start_broker()
+            federation.join(*SITES)
+            found = asyncio.run(measure(federation, count))
+        finally:
+            federation.stop()
+    if runtime == "local":
+        with tempfile.TemporaryDirectory(prefix="suan-bench-") as folder:
+            federation = Federation(Path(folder), runtime)
+            try:
+                federation.start_broker()
+                found |= asyncio.run(queue_memory(federation, 100_000))
+            finally:
+                federation.stop()
+    return found
+
+
+@click.command()
+@click.option("--jobs", default=30_000, show_default=True)
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(["local", "ray"]))
+@click.option("--no-peers", is_flag=True, help="measure Suan alone")
+@click.option("--profile", type=click.Path(path_type=Path), help="where cProfile's figures go")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+def main(
+    jobs: int, runtimes: tuple[str, ...], no_peers: bool, profile: Path | None, output: str
+) -> None:
+    """Measure, and print one line per system."""
+    results: dict[str, dict[str, float]] = {}
+    for runtime in runtimes or ("local", "ray"):
+        results[f"suan ({runtime})"] = run_suan(runtime, jobs, profile)
+    if not no_peers:
+        for name, peer in PEERS.items():
+            rate = peer()
+            if rate is not None:
+                results[name] = {"jobs_per_second": rate}
+    if output == "json":
+        click.echo(json.dumps({"machine": machine(), "results": results}, indent=2))
+        return
+    click.echo(machine())
+    best = max(found["jobs_per_second"] for name, found in results.items() if "suan" in name)
+    for name, found in results.items():
+        rate = found["jobs_per_second"]
+        ratio = "" if "suan" in name else f"   {best / rate:8.1f} times slower"
+        click.echo(f"{name:18} {rate:10.1f} jobs/s{ratio}")
+        for key, value in found.items():
+            if key not in ("jobs_per_second", "jobs"):
+                click.echo(f"    {key:28} {value:12.1f}")
+
+
+def machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""A federation of three sites for each runtime, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.federation import THREE_SITES, Federation
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, because Unix sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module", params=["local", "ray"])
+def federation(request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """Broker, three agents, one user; the same for both runtimes."""
+    with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
+        made = Federation(Path(name), request.param)
+        try:
+            made.start_broker()
+            made.join(*THREE_SITES)
+            yield made
+        finally:
+            made.stop()
