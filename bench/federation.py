@@ -49,9 +49,9 @@ ASCEND = {"name": "npu", "accelerator": "ascend-910b", "nodes": 4, "cards_per_no
 DCU = {"name": "dcu", "accelerator": "hygon-bw1000", "nodes": 4, "cards_per_node": 8}
 GPU = {"name": "gpu", "accelerator": "nvidia-h20", "nodes": 2, "cards_per_node": 8}
 THREE_SITES = (
-    SiteSpec("shenzhen", ASCEND, "Shenzhen"),
-    SiteSpec("zhengzhou", DCU, "Zhengzhou"),
-    SiteSpec("guiyang", GPU, "Guiyang"),
+    SiteSpec("shenzhen", ASCEND),
+    SiteSpec("zhengzhou", DCU),
+    SiteSpec("guiyang", GPU),
 )
 
 
@@ -64,10 +64,6 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = START_S
             return answer
         time.sleep(POLL_SECONDS)
     raise TimeoutError(f"waited {seconds:g} s for {what}")
-
-
-def _is_open(admin: Client, site: str) -> bool:
-    return bool(admin.site(site).state == "open")
 
 
 class Daemon:
@@ -193,7 +189,12 @@ class Federation:
             self._join(site)
         with self.client(self.admin) as admin:
             for site in sites:
-                wait_until(partial(_is_open, admin, site.name), site.name)
+                self.agents[site.name].require_running()
+                wait_until(partial(self._is_open, admin, site.name), f"{site.name} to be open")
+
+    def _is_open(self, admin: Client, site: str) -> bool:
+        self.agents[site].require_running()
+        return bool(admin.site(site).state == "open")
 
     def _join(self, site: SiteSpec) -> None:
         place = self.folder / "sites" / site.name
@@ -238,7 +239,7 @@ class Federation:
             "pools": [dict(site.pool)],
         } | dict(site.settings)
         (place / "agent.yaml").write_text(yaml.safe_dump(config))
-        command = [str(COMMANDS / "suan-agent"), "run", "--config", str(place / "agent.yaml")]
+        command = [str(COMMANDS / "suan-agent"), "-c", str(place / "agent.yaml"), "run"]
         self.agents[site.name] = Daemon(f"agent-{site.name}", command, self.folder)
         self.agents[site.name].start()
 

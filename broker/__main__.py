@@ -19,6 +19,7 @@ import click  # noqa: E402
 from broker.config import Config, load_config  # noqa: E402
 from broker.gateway import Listen  # noqa: E402
 from broker.local_app import READY_FILE, serve, write_ready  # noqa: E402
+from broker.ray_settings import prepare  # noqa: E402
 from broker.store import StaleTerm, StoreError  # noqa: E402
 from suan.errors import ExitCode, SuanError  # noqa: E402
 
@@ -65,6 +66,7 @@ async def _serve(config: Config) -> None:
     if config.runtime == "local":
         await serve(config, stopped, ready)
     else:
+        prepare(config.ray_address)
         from broker import ray_app
 
         await ray_app.serve(config, stopped, ready)

@@ -21,7 +21,7 @@ from suan.identity.principal import Principal, PrincipalInvalid, Role, site_prin
 TOKEN_LIFETIME_SECONDS: Final = 3_600.0
 TOKEN_LIFETIME_SECONDS_MAX: Final = 24 * 3_600.0
 APPROVAL_SECONDS_MAX: Final = 72 * 3_600.0  # that a request may wait for an administrator
-JOIN_RETRY_SECONDS: Final = 5.0  # between two calls of Join while it waits
+JOIN_RETRY_SECONDS: Final = 1.0  # between two calls of Join while it waits
 
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 _NEW_TOKEN: Final = "ask the administrator for a new token: suan site token SITE"

@@ -21,6 +21,7 @@ import ray
 import ray.actor
 import ray.exceptions
 
+from broker import ray_settings
 from broker.asks import LogAsk, LogPart
 from broker.config import Config
 from broker.core.messages import Event, Reply
@@ -33,7 +34,6 @@ from broker.queries import Query
 from scheduler.model import Demand, Explanation, Policy, Round, Snapshot
 from scheduler.placement import place
 from suan.errors import Unavailable
-from suan.identity.tls import TLS_ENVIRONMENT
 
 log = logging.getLogger(__name__)
 
@@ -303,16 +303,10 @@ class GatewayActor:
 
 def _start_ray(config: Config) -> str:
     """Connect to the named cluster, or start one of our own on loopback; its folder."""
-    os.environ.update(
-        RAY_USAGE_STATS_ENABLED="0",
-        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # node address 127.0.0.1, loopback binds only
-        RAY_worker_niceness="0",
-    )
-    runtime_env = {"env_vars": dict(TLS_ENVIRONMENT)}
+    runtime_env = {"env_vars": ray_settings.WORKERS}
     if config.ray_address:
         ray.init(address=config.ray_address, runtime_env=runtime_env, log_to_driver=False)
         return ""
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # nothing listens beyond loopback
     folder = tempfile.mkdtemp(prefix="suan-ray-")
     ray.init(
         address="local",

@@ -103,7 +103,7 @@ class Client:
     def close(self) -> None:
         """Ends the connection and the thread; a second time does nothing."""
         if not self._loop.is_closed():
-            self._run(self._client.close())
+            self._run(_finished(self._client))
             self._stop()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -162,6 +162,18 @@ class Client:
 
 async def _made(make: Callable[[], AsyncClient]) -> AsyncClient:
     return make()
+
+
+async def _finished(client: AsyncClient) -> None:
+    """Closes the connection and lets what it leaves behind end."""
+    await client.close()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
 
 
 async def _following(items: AsyncGenerator[Any, None]) -> Any:

@@ -27,7 +27,7 @@ from suan.retry import Backoff
 from suan.status import decode
 from suan.v1 import agents_service_pb2_grpc
 
-CONNECT_SECONDS = 15.0
+CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 RECONNECT_SECONDS, RECONNECT_SECONDS_MAX = 0.5, 30.0
 

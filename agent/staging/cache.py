@@ -195,4 +195,3 @@ class Cache:
         by_bound = sum(kept.values()) + coming - self._bytes_max
         free = shutil.disk_usage(self._directory).free
         return max(by_bound, coming + self._free_bytes_min - free)
-

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
-from typing import BinaryIO
 
 from agent.clock import boot_id
 from agent.staging.cache import Cache, Entry, Origin
@@ -48,8 +46,7 @@ class Download:
     def run(self) -> None:
         """Returns once the whole file is in the cache, durably.
 
-        Raises StagingRefused (any code but "DataUnknown" and "SourceUnsupported" …), and
-        OSError of the cache's disk as it comes.
+        Raises StagingRefused, and OSError of the cache's disk as it comes.
         """
         entry = self._cache.open_entry(self._source.key)
         if self._source.sha256 and entry.whole:
@@ -87,9 +84,10 @@ class Download:
         with self._transport.get(self._source.url, headers, self._interrupt) as answer:
             if answer.status == 304 and entry.whole:
                 return
-            self._check_status(entry, answer)
-            total = self._accept(entry, answer, offset)
-            self._receive(entry, answer, total)
+            if not self._is_all(answer, offset):
+                self._check_status(entry, answer)
+                total = self._accept(entry, answer, offset)
+                self._receive(entry, answer, total)
         self._finish(entry)
 
     def _conditions(self, entry: Entry) -> tuple[int, dict[str, str]]:
@@ -107,6 +105,14 @@ class Download:
             return 0, {}
         headers = {"Range": f"bytes={offset}-"}
         return offset, {**headers, "If-Range": validator} if validator else headers
+
+    def _is_all(self, answer: Answer, offset: int) -> bool:
+        """Whether the server has no more than what was brought before a crash."""
+        return (
+            answer.status == 416
+            and offset > 0
+            and answer.header("Content-Range") == f"bytes */{offset}"
+        )
 
     def _check_status(self, entry: Entry, answer: Answer) -> None:
         status, shown = answer.status, self._source.shown
@@ -142,28 +148,28 @@ class Download:
             message = f"{self._source.shown} does not say how long it is; a cut would not be seen"
             hint = "add #sha256=<its checksum> to the URL"
             raise StagingRefused("SourceUnsupported", message, hint)
-        self._promise(total if total is not None else entry.partial_bytes + PROMISE_BYTES)
         return total
 
     def _receive(self, entry: Entry, answer: Answer, total: int | None) -> None:
         with entry.partial.open("ab") as file:
             done = told = file.tell()
-            promised = total if total is not None else done + PROMISE_BYTES
+            promised = self._promise(done, total)
             self._progress(done, total or 0)
             while chunk := answer.read():
                 self._check_interrupt()
                 done += len(chunk)
+                if total is not None and done > total:
+                    entry.drop()
+                    raise Unreachable(f"{self._source.shown} sends more than it said")
                 if done > promised:
-                    promised = done + PROMISE_BYTES
-                    self._promise(promised)
+                    promised = self._promise(done, total)
                 file.write(chunk)
                 if done - told >= PROGRESS_BYTES:
                     told = done
                     self._progress(done, total or 0)
-            self._check_interrupt()
-            if total is not None and done != total:
-                raise Unreachable(f"{self._source.shown} broke off after {done:,} bytes")
-            _make_durable(file)
+        self._check_interrupt()
+        if total is not None and done < total:
+            raise Unreachable(f"{self._source.shown} broke off after {done:,} bytes")
         self._progress(done, done)
 
     def _finish(self, entry: Entry) -> None:
@@ -176,6 +182,8 @@ class Download:
                 raise Unreachable(message)
             hint = "correct the checksum, or the file at that URL"
             raise StagingRefused("DataCorrupt", message, hint)
+        with entry.partial.open("ab") as file:
+            os.fsync(file.fileno())
         entry.finish()
 
     def _digest(self, entry: Entry) -> str:
@@ -186,12 +194,16 @@ class Download:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def _promise(self, bytes: int) -> None:
-        if bytes > self._limits.file_bytes_max:
-            message = f"{self._source.shown} is larger than the {self._limits.file_bytes_max:,} "
+    def _promise(self, done: int, total: int | None) -> int:
+        """Have room kept for the whole file, or for some bytes more; up to which byte."""
+        bytes_max = self._limits.file_bytes_max
+        if (done if total is None else total) > bytes_max:
+            message = f"{self._source.shown} has more than the {bytes_max:,} bytes that a file may"
             hint = "use a dataset that lies at a site, or ask the operator for a larger limit"
-            raise StagingRefused("DataRefused", message + "bytes that this site takes", hint)
-        self._cache.promise(self._source.key, bytes)
+            raise StagingRefused("DataRefused", message, hint)
+        promised = min(done + PROMISE_BYTES, bytes_max) if total is None else total
+        self._cache.promise(self._source.key, promised)
+        return promised
 
     def _check_interrupt(self) -> None:
         if self._interrupt.is_set():
@@ -203,11 +215,3 @@ class Download:
             f"{self._source.shown} could not be read: {why}",
             "check the server, and whether this site may reach it",
         )
-
-
-def _make_durable(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-Report = Callable[[int, int], None]

@@ -12,6 +12,7 @@ import ipaddress
 import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -82,7 +83,8 @@ def _redirect(url: str, location: str) -> str:
         scheme = urlsplit(target).scheme
     except ValueError:
         scheme = ""
-    if not location or scheme != "https" and (scheme != "http" or url.startswith("https:")):
+    safe = scheme == "https" or (scheme == "http" and not url.startswith("https:"))
+    if not (location and safe):
         message = f"{urlsplit(url).hostname} sends the agent on to where it does not follow"
         raise StagingRefused("DataRefused", message, "name the final URL, of http or https")
     return target
@@ -150,7 +152,7 @@ class _Connector(urllib.request.AbstractHTTPHandler):
 
     def _open(self, kind: type[_Connection], request: urllib.request.Request) -> Any:
         proxied = request.host != urlsplit(request.full_url).netloc
-        return self.do_open(kind, request, connector=self, proxied=proxied)
+        return self.do_open(partial(kind, connector=self, proxied=proxied), request)
 
     http_request = urllib.request.AbstractHTTPHandler.do_request_
     https_request = urllib.request.AbstractHTTPHandler.do_request_
@@ -162,7 +164,7 @@ class _Proxies(urllib.request.ProxyHandler):
     def proxy_open(self, request: urllib.request.Request, proxy: str, type: str) -> Any:
         if _loopback(urlsplit(request.full_url).hostname or ""):
             return None
-        return super().proxy_open(request, proxy, type)  # type: ignore[misc]
+        return super().proxy_open(request, proxy, type)
 
 
 @contextlib.contextmanager

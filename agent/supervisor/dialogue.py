@@ -119,7 +119,8 @@ class Dialogue:
         draft.reports.clear()
         if talk is None:
             return
-        talk.unsent.extend(reports)
+        told = talk.unsent[-1] if talk.unsent else 0  # a resend may hold them already
+        talk.unsent.extend(number for number in reports if number > told)
         if not talk.reconciled:
             return
         if now >= talk.heartbeat_due:

@@ -157,7 +157,8 @@ def on_put_row(tx: Transaction, event: PutRow) -> Reply:
         known = tx.state.datasets.get(row.name)
     if known == row:
         return Done(changed=False)
-    if isinstance(row, Dataset) and len(tx.state.datasets) >= tx.limits.datasets_max:
+    full = len(tx.state.datasets) >= tx.limits.datasets_max
+    if isinstance(row, Dataset) and known is None and full:
         return Refusal("TooManyDatasets", "the catalogue is full", "RESOURCE_EXHAUSTED")
     tx.audit(event.actor, f"{row.key.partition('/')[0]}.put", row.key)
     tx.put(row)

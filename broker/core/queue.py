@@ -50,6 +50,7 @@ class Queue:
         self.classes: dict[_ClassId, _Class] = {}
         self.by_tenant: dict[str, int] = {}
         self.count = 0
+        self._turn = 0  # of the classes that take turns in rounds
 
     def add(self, job: Job, spec: Spec, again: bool) -> None:
         """Queue a job: at the end, or before the fresh ones when it is queued `again`."""
@@ -77,21 +78,12 @@ class Queue:
         for group in self.classes.values():
             yield from group.ids()
 
-    def ids_of(self, key: str) -> list[str]:
-        """The queued ids of the class with this key."""
-        return [job_id for c in self.classes.values() if c.key == key for job_id in c.ids()]
-
     def snapshot(
         self, jobs: dict[str, Job], array_live: dict[str, int], classes_max: int, jobs_max: int
     ) -> tuple[QueueClass, ...]:
         """The classes as a round sees them: at most `classes_max`, `jobs_max` ids each."""
         found: list[QueueClass] = []
-        groups = list(self.classes.items())
-        if len(groups) > classes_max:  # the stable sort keeps older classes first
-            groups.sort(key=lambda item: -item[0][3])
-        for identity, group in groups:
-            if len(found) >= classes_max:
-                break
+        for identity, group in self._next(classes_max):
             room = jobs_max
             if group.parallel_max:
                 room = min(room, group.parallel_max - array_live.get(group.array_id, 0))
@@ -113,3 +105,16 @@ class Queue:
                 )
             )
         return tuple(found)
+
+    def _next(self, classes_max: int) -> list[tuple[_ClassId, _Class]]:
+        """The classes of the next round. When there are more than it may see, half of the
+        places go by priority and age, and the others take turns at the rest."""
+        groups = list(self.classes.items())
+        if len(groups) <= classes_max:
+            return groups
+        groups.sort(key=lambda item: -item[0][3])  # stable: older classes stay first
+        first = classes_max // 2
+        rest, places = groups[first:], classes_max - first
+        start = self._turn % len(rest)
+        self._turn = start + places
+        return groups[:first] + (rest[start:] + rest[:start])[:places]

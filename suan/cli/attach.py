@@ -61,7 +61,7 @@ def _state_line(job: Job) -> str:
     attempt = last_attempt(job)
     line = f"● job {short_id(job.id)} {job.state.lower()}"
     if attempt and job.state in (JobState.PLACED, JobState.RUNNING):
-        line += f" at {attempt.site}/{attempt.pool}: {attempt.cards} × {attempt.accelerator}"
+        line += f" at {attempt.pool}: {attempt.cards} × {attempt.accelerator}"
     if job.state is JobState.QUEUED and attempt and attempt.failure:
         line += f" again: {attempt.failure.code} at {attempt.site}"
     elif job.state is JobState.QUEUED:

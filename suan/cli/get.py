@@ -61,7 +61,7 @@ def _print_job(job: Job) -> None:
             click.echo(f"{title:<10} {value}")
     if job.attempts:
         click.echo()
-        titles = ("TRY", "STATE", "SITE", "POOL", "CARDS", "PLACED", "RAN", "OUTCOME", "REASON")
+        titles = ("TRY", "STATE", "POOL", "CARDS", "PLACED", "RAN", "OUTCOME", "REASON")
         print_table(titles, [_attempt_row(attempt) for attempt in job.attempts])
 
 
@@ -73,7 +73,6 @@ def _attempt_row(attempt: Attempt) -> list[str]:
     return [
         str(attempt.epoch),
         attempt.state,
-        attempt.site,
         attempt.pool,
         f"{attempt.cards} {attempt.accelerator}",
         _moment(attempt.placed_at),

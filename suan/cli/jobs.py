@@ -79,7 +79,7 @@ def last_attempt(job: Job) -> Attempt | None:
 def site_cell(job: Job) -> str:
     attempt = last_attempt(job)
     shown = attempt and job.state is not JobState.QUEUED
-    return f"{attempt.site}/{attempt.pool}" if attempt and shown else "–"
+    return attempt.pool if attempt and shown else "–"
 
 
 def cards_cell(job: Job) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from support_core import Desk, digest_of, running, spec_of, with_limits
+from support_core import Desk, digest_of, pool_of, running, spec_of, with_limits
 
 from broker.core.lifecycle import AttemptState, JobState
-from broker.core.messages import Explanation, Proposals, Reconcile, Tick  # type: ignore[attr-defined]
-from scheduler.model import SiteState, Verdict
+from broker.core.liveness import CHANGES_PER_TICK_MAX
+from broker.core.messages import Reconcile, Tick
+from scheduler.model import SiteState
 
 TAKEBACK = 631.26  # seconds: (600 + 30) / 0.999 * 1.001
 
@@ -209,14 +210,9 @@ def test_wall_clock_steps_change_no_lease() -> None:
 
 
 def test_a_great_loss_is_worked_off_in_bounded_steps() -> None:
-    from broker.core.liveness import CHANGES_PER_TICK_MAX
-
     desk = Desk("east", "west")
     desk.hello("west")
-    desk.hello("east", pools=())
-    from support_core import pool_of
-
-    desk.hello("east", "s2", pools=(pool_of("east", nodes=200),))
+    desk.hello("east", pools=(pool_of("east", nodes=200),))
     ids = [f"j{n}" for n in range(CHANGES_PER_TICK_MAX + 200)]
     for first in range(0, len(ids), 1_000):
         desk.submit(*ids[first : first + 1_000])

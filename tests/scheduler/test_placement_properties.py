@@ -17,7 +17,7 @@ from scheduler.placement import place
 from scheduler.reasons import CODES
 
 
-@examples(100)
+@examples(60)
 @given(snapshots())
 def test_every_round_is_sound(before: Snapshot) -> None:
     """Capacity is kept, gangs are whole, shapes and rules respected, explanations add up."""
@@ -63,7 +63,7 @@ def check_explanations(before: Snapshot, decided: Round) -> None:
             assert told.cards_left or told.rejections
 
 
-@examples(60)
+@examples(40)
 @given(snapshots(), st.randoms(use_true_random=False))
 def test_the_order_of_what_is_reported_changes_nothing(before: Snapshot, order) -> None:  # type: ignore[no-untyped-def]
     def shuffled(values):  # type: ignore[no-untyped-def]
@@ -82,7 +82,7 @@ def test_the_order_of_what_is_reported_changes_nothing(before: Snapshot, order) 
     assert place(mixed) == place(before) == place(before)
 
 
-@examples(40)
+@examples(20)
 @given(snapshots(), st.integers(0, 8))
 def test_a_round_is_bounded(before: Snapshot, placements_max: int) -> None:
     decided = place(before, Policy(placements_max=placements_max))
@@ -90,7 +90,7 @@ def test_a_round_is_bounded(before: Snapshot, placements_max: int) -> None:
     assert len(decided.explanations) == len(before.queue)
 
 
-@examples(40)
+@examples(20)
 @given(snapshots())
 def test_explain_says_what_place_says(before: Snapshot) -> None:
     """`explain` says of each class what `place` says, and adds only suggestions."""
@@ -117,7 +117,7 @@ def fits_by_trying(pool: Pool, variant: Variant) -> bool:
     return False
 
 
-@examples(60)
+@examples(40)
 @given(snapshots(), st.integers(1, 4), st.integers(1, 8), st.integers(0, 3))
 def test_a_lone_job_is_placed_exactly_where_trying_everything_finds_room(
     before: Snapshot, nodes: int, cards: int, group: int

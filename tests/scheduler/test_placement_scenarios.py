@@ -178,6 +178,16 @@ def test_only_as_many_jobs_wait_as_the_fast_pool_can_take_in_time() -> None:
     assert set(placed.values()) == {"zhengzhou/main"}
 
 
+def test_a_class_that_fills_the_fast_pool_waits_for_it_rather_than_go_where_it_is_slow() -> None:
+    """Four places at one hour, then as many again at two; six hours on the slow cards."""
+    work = Work(seconds=HOUR, accelerator="nvidia-h100", cards=8)
+    before = fast_and_slow(Demand(EITHER, work=work))
+    for jobs, slow in ((8, 0), (10, 2), (12, 4)):
+        asked = replace(before, queue=(queued("c", before.queue[0].demand, jobs),))
+        expected = {"shenzhen/main": 4, "zhengzhou/main": slow} if slow else {"shenzhen/main": 4}
+        assert Counter(homes(asked).values()) == expected
+
+
 def test_those_behind_do_not_count_on_cards_that_are_promised() -> None:
     before = busy_near(ends_in=600.0, run=HOUR, jobs=2)
     behind = replace(before.queue[0], key="d", jobs=("d/0",), queued=1, oldest_submitted_at=NOW)

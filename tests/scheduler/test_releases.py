@@ -42,6 +42,7 @@ def test_promised_cards_are_not_there_for_those_behind() -> None:
     found.promise(np.array([1]), np.array([8]), np.array([8]))
     assert wait(found, 8) == (pytest.approx(900.0), True)
     assert found.gangs_by(np.array([np.inf]), np.array([8]), np.array([8])).tolist() == [1]
+    assert found.gangs_by(np.array([900.0]), np.array([8]), np.array([8])).tolist() == [1]
     assert found.gangs_by(np.array([899.0]), np.array([8]), np.array([8])).tolist() == [0]
 
 

@@ -1,0 +1,138 @@
+"""Makes a job's inputs readable under its data directory, before it is submitted.
+
+The order of work: understand all inputs, then link what lies here, then download. Nothing
+is half there: each name in the directory is complete from the moment it appears.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from agent.staging.cache import Cache
+from agent.staging.paths import link_path
+from agent.staging.pulls import Pulls
+from agent.staging.refusals import StagingRefused, disk_refusal
+from agent.staging.sources import plan
+from agent.staging.values import Limits, PathSource, Progress, Source, UrlSource
+from suan.models import Input
+
+FILE_SECONDS = 30.0  # for one step on a file system that may be a network's
+FILE_THREADS = 4
+
+T = TypeVar("T")
+
+
+class Staging:
+    """Stages the inputs of one site's runs; belongs to one event loop.
+
+    A native job finds input `ds://<name>[@version]` at `$SUAN_DATA_DIR/<name>`, and a plain
+    URL under its last path segment. All of it is for reading: a dataset of the site appears
+    as a symbolic link to the one copy that everybody uses, a download as a read-only file
+    that other jobs share.
+    """
+
+    def __init__(self, cache_directory: Path, roots: Sequence[Path], limits: Limits) -> None:
+        """`roots`: directories from which data of this site may be linked. Data directories
+        must lie on the disk of `cache_directory`."""
+        self._directory = cache_directory
+        self._roots = tuple(roots)
+        self._cache = Cache(cache_directory, limits.cache_bytes_max, limits.free_bytes_min)
+        self._pulls = Pulls(self._cache, limits)
+        # Of its own: a file system that hangs takes no thread from the rest of the agent.
+        self._threads = ThreadPoolExecutor(FILE_THREADS, "staging")
+
+    async def stage(
+        self,
+        inputs: Sequence[Input],
+        locations: Mapping[str, str],
+        directory: Path,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        """Make all inputs readable in `directory`; `locations`: dataset -> path or URL.
+
+        Called again after a crash it finishes what is missing. Raises StagingRefused, after
+        which `release` clears what was made. When it is cancelled, downloads that no other
+        job waits for end; what they brought is kept for the next try.
+        """
+        sources = plan(inputs, locations)
+        with _disk():
+            await self._on_files(directory, lambda: _make(directory, self._directory))
+            for source in sorted(sources, key=_is_remote):
+                if isinstance(source, PathSource):
+                    await self._link(source, directory)
+                else:
+                    await self._fetch(source, directory / source.name, progress)
+
+    async def release(self, directory: Path) -> None:
+        """Remove a run's data directory; what only it used may then be dropped from the cache.
+
+        The data itself is never touched. An unknown directory is no error. Raises
+        StagingRefused("Unavailable" or "DataUnreachable").
+        """
+        with _disk():
+            await self._on_files(directory, lambda: _remove(directory))
+
+    async def close(self) -> None:
+        """End all downloads. What is staged stays."""
+        await self._pulls.close()
+        self._threads.shutdown(wait=False)
+
+    async def _link(self, source: PathSource, directory: Path) -> None:
+        where = Path(source.path)
+        await self._on_files(where, lambda: link_path(source, self._roots, directory))
+
+    async def _fetch(self, source: UrlSource, place: Path, progress: Progress) -> None:
+        if await self._on_files(place, lambda: _is_staged(place, self._directory)):
+            return
+        with self._cache.hold(source.key):
+            await self._pulls.pull(source, progress)
+            await self._on_files(place, lambda: self._cache.link(source.key, place))
+
+    async def _on_files(self, path: Path, work: Callable[[], T]) -> T:
+        """`work` in a thread. When this is cancelled, what began is first brought to its end."""
+        step = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            await asyncio.wait({step}, timeout=FILE_SECONDS)
+        except asyncio.CancelledError:
+            await asyncio.wait({step}, timeout=FILE_SECONDS)
+            raise
+        if not step.done():
+            message = f"{path} has not answered for {FILE_SECONDS:g} s"
+            raise StagingRefused("DataUnreachable", message, "check the site's file system")
+        return step.result()
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk_refusal(error) from error
+
+
+def _is_remote(source: Source) -> bool:
+    return isinstance(source, UrlSource)
+
+
+def _make(*directories: Path) -> None:
+    for directory in directories:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _is_staged(place: Path, cache_directory: Path) -> bool:
+    """Whether a download is there already, from before a crash."""
+    if place.parent.stat().st_dev != cache_directory.stat().st_dev:
+        raise OSError(errno.EXDEV, "not on the disk of the cache", str(place.parent))
+    return place.is_file() and not place.is_symlink()
+
+
+def _remove(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
