@@ -143,8 +143,8 @@ class Cache:
         """Show the whole file of a key that is held at `place`, and note its use."""
         data = Entry(self._directory / key).data
         os.utime(data, ns=(time.time_ns(), data.stat().st_mtime_ns))
-        with contextlib.suppress(FileExistsError):
-            place.hardlink_to(data)
+        place.unlink(missing_ok=True)
+        place.hardlink_to(data)
 
     def promise(self, key: str, bytes: int) -> None:
         """Keep room for `bytes` of a held entry, at the cost of files that nobody uses.

@@ -182,7 +182,7 @@ class Download:
                 raise Unreachable(message)
             hint = "correct the checksum, or the file at that URL"
             raise StagingRefused("DataCorrupt", message, hint)
-        with entry.partial.open("ab") as file:
+        with entry.partial.open("rb") as file:
             os.fsync(file.fileno())
         entry.finish()
 

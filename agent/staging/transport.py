@@ -136,7 +136,8 @@ class _Connector(urllib.request.AbstractHTTPHandler):
 
     def check(self, host: str, address: str) -> None:
         """Refuses a server inside the site's network that the operator did not name."""
-        if _public(address) or host.lower() in self._private_hosts:
+        found = _address(address)
+        if found is None or found.is_global or host.lower() in self._private_hosts:
             return
         raise StagingRefused(
             "DataRefused",
@@ -151,7 +152,10 @@ class _Connector(urllib.request.AbstractHTTPHandler):
         return self._open(_SecureConnection, request)
 
     def _open(self, kind: type[_Connection], request: urllib.request.Request) -> Any:
-        proxied = request.host != urlsplit(request.full_url).netloc
+        parts = urlsplit(request.full_url)
+        proxied = request.host != parts.netloc
+        if proxied:  # whom the proxy reaches by a name is the proxy's own affair
+            self.check(parts.hostname or "", parts.hostname or "")
         return self.do_open(partial(kind, connector=self, proxied=proxied), request)
 
     http_request = urllib.request.AbstractHTTPHandler.do_request_
@@ -183,14 +187,17 @@ def _network() -> Iterator[None]:
         raise Unreachable(str(cause) or type(cause).__name__) from error
 
 
-def _public(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_global
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that `text` is; None for a name. An IPv4 address stays one within IPv6."""
+    try:
+        found = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    address = _address(host)
+    if address is not None:
+        return address.is_loopback
+    return host == "localhost" or host.endswith(".localhost")

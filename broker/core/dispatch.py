@@ -84,13 +84,14 @@ def _grant_message(
 
 
 def _data_for(tx: Transaction, names: tuple[str, ...], site: str) -> Iterator[tuple[str, str]]:
-    """Where each dataset can be read: a copy at the site before any other."""
+    """Where each dataset can be read: a copy at the site, else one that others can reach."""
     for name in names:
         dataset = tx.state.datasets.get(name)
         replicas = dataset.replicas if dataset else ()
-        best = next((r for r in replicas if r.site == site), replicas[0] if replicas else None)
-        if best is not None:
-            yield name, best.path
+        here = [replica.path for replica in replicas if replica.site == site]
+        reachable = [replica.path for replica in replicas if "://" in replica.path]
+        for path in (*here, *reachable)[:1]:
+            yield name, path
 
 
 def _open_site(tx: Transaction, name: str) -> SitePresence | None:

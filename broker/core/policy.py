@@ -14,12 +14,12 @@ def after_attempt(
 ) -> JobEvent:
     """The job's event after its newest attempt ended with `outcome`.
 
-    An offer that a site refused costs nothing. What is not the user's fault is tried
+    An offer that a site refused costs nothing, unless the user is at fault. What is not the user's fault is tried
     again without touching the user's retries, up to `limits.attempts_max` attempts.
     """
     if outcome == "succeeded":
         return JobEvent.SUCCEED
-    if outcome == "rejected":
+    if outcome == "rejected" and (failure is None or failure.category != "user"):
         return JobEvent.REQUEUE
     if len(job.attempts) >= limits.attempts_max:
         return JobEvent.FAIL

@@ -37,7 +37,7 @@ def on_reports(tx: Transaction, event: Reports) -> None:
 def _apply(tx: Transaction, site: str, report: Report) -> None:
     job = tx.state.jobs.get(report.job_id)
     attempt = job.attempt if job else None
-    if job is None or attempt is None or (attempt.epoch, attempt.site) != (report.epoch, site):
+    if job is None or attempt is None or not _is_current(attempt, report, site):
         return
     if not attempt.live:
         _apply_late(tx, job, attempt, report)
@@ -47,6 +47,10 @@ def _apply(tx: Transaction, site: str, report: Report) -> None:
         _reject(tx, job, attempt, report)
     elif report.kind == "ended":
         end_attempt(tx, job, attempt, report)
+
+
+def _is_current(attempt: Attempt, report: Report, site: str) -> bool:
+    return (attempt.epoch, attempt.site) == (report.epoch, site)
 
 
 def _start(tx: Transaction, job: Job, attempt: Attempt, at: float) -> Job:

@@ -32,11 +32,11 @@ def told_how_to_return(job_id: str) -> Iterator[None]:
         raise
 
 
-def attach(client: Client, job_id: str) -> int:
+def attach(client: Client, job_id: str, *, with_logs: bool = True) -> int:
     """Follows a job from its queue to its end and answers the exit code for it."""
     with told_how_to_return(job_id):
         job = _until_begun(client, job_id)
-        if last_attempt(job):
+        if with_logs and last_attempt(job):
             print_logs(client, job, follow=True)
         (ended,) = client.wait([job_id])
     note(outcome_line(ended))

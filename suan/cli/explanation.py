@@ -22,6 +22,7 @@ from suan.views import Explanation
 
 CODES_NAMED = 3  # in the first line: the weightiest
 POOLS_NAMED = 3  # in a cell
+CHOICES = frozenset({"WrongAccelerator", "SiteNotAllowed"})
 
 EXIT_CODES = {
     Verdict.PLACED: ExitCode.OK,
@@ -88,8 +89,13 @@ def shape(variant: Variant) -> str:
 
 
 def blocking_codes(explanation: Explanation) -> list[str]:
-    """The conditions that stand against a job, the weightiest first."""
-    weightiest = sorted(explanation.rejections, key=lambda item: -item.cards)
+    """The conditions that stand against a job, the weightiest first.
+
+    What the job itself chose not to have comes last: it is seldom what one wants to know.
+    """
+    weightiest = sorted(
+        explanation.rejections, key=lambda item: (item.code in CHOICES, -item.cards)
+    )
     return list(dict.fromkeys(item.code for item in weightiest))
 
 

@@ -88,11 +88,13 @@ def show_submitted(output: Output, submitted: tuple[Submission, ...]) -> None:
 
 def _wait(client: Client, submitted: tuple[Submission, ...]) -> int:
     """The exit code of the first job that did not succeed, 0 when all did."""
-    from suan.cli.attach import told_how_to_return
+    from suan.cli.attach import attach, told_how_to_return
     from suan.cli.jobs import exit_code, outcome_line
     from suan.cli.output import note
     from suan.ids import short_id
 
+    if len(submitted) == 1:
+        return attach(client, submitted[0].id, with_logs=False)
     with told_how_to_return(submitted[0].id):
         ended = client.wait([item.id for item in submitted])
     for job in ended:

@@ -59,7 +59,7 @@ def grant(
         site="shenzhen",
         nodes=(),
         cards_per_node=cards,
-        run="true",
+        run=order.pop("run", "true"),
         tenant=tenant,
         lease_class=lease_class,
         **order,

@@ -115,7 +115,9 @@ def test_setup_then_ranks(fence: FenceRun) -> None:
 
 def test_a_gang_fails_as_one(fence: FenceRun) -> None:
     waits = "echo $$ > one; while :; do sleep 0.05; done"
-    record = fence.run(waits, "until [ -s one ]; do :; done; exit 9", STUBBORN, grace=0.3)
+    record = fence.run(
+        waits, "until [ -s one ] && [ -s pid ]; do sleep 0.02; done; exit 9", STUBBORN, grace=0.3
+    )
     assert (record["reason"], record["exit_code"], record["signal"]) == ("Exited", 9, 0)
     assert record["rank_codes"] == [143, 9, 137]
     assert record["detail"] == "rank 1 failed"
@@ -176,6 +178,15 @@ def test_sigterm_comes_a_grace_before_the_end_of_the_lease(fence: FenceRun) -> N
     assert fence.text("saved") == "saved\n"
     assert (record["reason"], record["exit_code"]) == ("LeaseEnded", 0)
     assert record["detail"] == "the lease was not renewed in time"
+
+
+def test_a_grace_longer_than_the_lease_leaves_half_of_it_for_work(fence: FenceRun) -> None:
+    fence.order("echo $$ > pid; until [ -e done ]; do sleep 0.02; done", grace=100.0)
+    fence.lease(20.0)
+    fence.start()
+    fence.wait_pid("pid")
+    (fence.directory / "done").touch()
+    assert fence.wait()["reason"] == "Exited"
 
 
 def test_a_renewed_lease_keeps_the_run_alive(fence: FenceRun) -> None:

@@ -13,6 +13,8 @@ import pytest
 from file_server import FileServer, Served, serving
 from staging_site import BODY, HALF, LIMITS, MIB, site_in, wait
 
+from suan.models import Input
+
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
@@ -21,6 +23,18 @@ def server() -> Iterator[FileServer]:
 
 
 # --- whole ------------------------------------------------------------------------
+
+
+async def test_a_dataset_behind_an_address(server: FileServer, tmp_path: Path) -> None:
+    server.put("/a.bin", BODY)
+    async with site_in(tmp_path) as site:
+        directory = site.directory("1")
+        directory.mkdir(parents=True)
+        (directory / "protein").symlink_to("/etc")  # of another wish; must not stay
+        locations = {"protein": server.url("/a.bin")}
+        await site.staging.stage((Input("/d", "ds://protein@v2"),), locations, directory)
+        assert (directory / "protein").read_bytes() == BODY
+        assert not (directory / "protein").is_symlink()
 
 
 async def test_a_file_is_downloaded_and_shared(server: FileServer, tmp_path: Path) -> None:
@@ -320,4 +334,5 @@ async def test_a_proxy_is_used_but_not_for_this_machine(
     async with site_in(tmp_path) as site:
         await site.stage("1", server.url("/a"))
         await site.stage("2", "http://data.invalid/a")
+        assert (await site.refused("http://169.254.169.254/a", "3")).code == "DataRefused"
     assert [seen.target for seen in server.seen] == ["/a", "http://data.invalid/a"]

@@ -32,7 +32,7 @@ from broker.core.rows import Spec
 LIMITS = replace(
     Limits(), kill_seconds=10.0, clock_drift=0.02, lost_seconds=60.0, hold_seconds=15.0
 )
-FAULT_SECONDS = 600.0  # faults happen until then
+FAULT_SECONDS = 400.0  # faults happen until then
 PATIENCE_SECONDS = 2_500.0  # and by so much later every job has ended
 STEPS_MAX = 200_000
 SITES = ("east", "west", "north")
@@ -98,8 +98,8 @@ class Federation:
             for index in range(3 if array else 1):
                 item = Submission(f"job{number}.{index}", spec.sha256, array, index)
                 self._unanswered += 1
-                world.after(world.between(0.0, FAULT_SECONDS * 0.8), self._submitter(item, spec))
-                if world.chance(0.15):
+                world.after(world.between(0.0, FAULT_SECONDS * 0.7), self._submitter(item, spec))
+                if world.chance(0.25):
                     moment = world.between(0.0, FAULT_SECONDS)
                     world.after(moment, self._canceller(item.job_id))
 
@@ -147,7 +147,7 @@ class Federation:
         moment = 5.0
         while moment < FAULT_SECONDS:
             self.world.after(moment, self._fault)
-            moment += self.world.random.expovariate(1 / 25.0)
+            moment += self.world.random.expovariate(1 / 16.0)
         self.world.after(FAULT_SECONDS, self._heal)
 
     def _fault(self) -> None:

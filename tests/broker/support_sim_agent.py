@@ -312,9 +312,7 @@ class Agent:
             if attempt.phase != "ended":
                 digest ^= attempt_digest(*key)
         head = max(self.disk.outbox, default=0)
-        self._up(
-            Heartbeat(self.site, stream.session, self._seq, digest, self._grant_seq, head)
-        )
+        self._up(Heartbeat(self.site, stream.session, self._seq, digest, self._grant_seq, head))
         self._later(self.world.between(9.0, 11.0), lambda: self._beat(stream))
 
     def _on_heartbeat_reply(self, message: HeartbeatReply) -> None:

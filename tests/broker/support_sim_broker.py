@@ -34,7 +34,7 @@ from broker.store.memory import MemoryStore
 from scheduler.placement import place
 
 Answer = Callable[[Reply | None], None]
-TICK_SECONDS = 2.0
+TICK_SECONDS = 4.0
 
 
 class Stream(Protocol):
@@ -132,8 +132,9 @@ class BrokerModel:
         self._deciding = False
         batch, self._waiting = self._waiting, []
         step = self.core.handle([event for event, _ in batch], self._now())
-        self.state.check()
-        self._judge(step)
+        if step.records:
+            self.state.check()
+            self._judge(step)
         if self.release_early:
             self._release(step, batch)
         self._commit_free_at = max(self._commit_free_at, self.world.now)
@@ -199,7 +200,7 @@ class BrokerModel:
             seconds = self.world.between(0.0, 20.0 if self.world.chance(0.1) else 0.5)
             event = Proposals(result.placements, result.explanations, snapshot.now)
             self._later(seconds, lambda: self.post(event))
-        self._later(self.world.between(2.0, 8.0), self._plan)
+        self._later(self.world.between(3.0, 15.0), self._plan)
 
     # --- streams ------------------------------------------------------------------
 

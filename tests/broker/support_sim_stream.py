@@ -80,7 +80,9 @@ class AgentStream:
         if now < self._line.down_blocked_until:
             arrival = max(arrival, self._line.down_blocked_until + self._delay())
         self._down_at = arrival
-        self._world.after(arrival - now, lambda: self._receive(message) if self._open_here else None)
+        self._world.after(
+            arrival - now, lambda: self._receive(message) if self._open_here else None
+        )
 
     def cut(self) -> None:
         """The broker hangs up, or dies: the agent may see it, or only its own silence."""

@@ -24,6 +24,7 @@ class Sample:
     accelerator: str
     nodes: int
     cards_per_node: int
+    supernode_nodes: int
     yuan_per_card_hour: float
 
     def config(self, broker: str) -> dict[str, Any]:
@@ -42,6 +43,7 @@ class Sample:
                     "accelerator": self.accelerator,
                     "nodes": self.nodes,
                     "cards_per_node": self.cards_per_node,
+                    "supernode_nodes": self.supernode_nodes,
                     "cpus_per_node": 192,
                     "memory_gib_per_node": 1536,
                     "yuan_per_card_hour": self.yuan_per_card_hour,
@@ -51,12 +53,12 @@ class Sample:
 
 
 SAMPLES = (
-    Sample("shenzhen", "guangdong", "npu", "ascend-910b", 4, 8, 6.20),
-    Sample("zhengzhou", "henan", "dcu", "hygon-bw1000", 4, 8, 3.10),
-    Sample("guiyang", "guizhou", "gpu", "nvidia-h20", 2, 8, 7.50),
-    Sample("horinger", "inner-mongolia", "npu", "ascend-910c", 6, 8, 7.80),
-    Sample("wuhu", "anhui", "dcu", "hygon-k100-ai", 4, 8, 2.60),
-    Sample("qingyang", "gansu", "npu", "ascend-910b", 8, 8, 5.40),
-    Sample("zhongwei", "ningxia", "gpu", "nvidia-a100", 2, 8, 9.50),
-    Sample("shanghai", "shanghai", "gpu", "nvidia-h100", 1, 8, 14.00),
+    Sample("shenzhen", "guangdong", "npu", "ascend-910b", 4, 8, 4, 6.20),
+    Sample("zhengzhou", "henan", "dcu", "hygon-bw1000", 4, 8, 1, 3.10),
+    Sample("guiyang", "guizhou", "gpu", "nvidia-h20", 2, 8, 1, 7.50),
+    Sample("horinger", "inner-mongolia", "npu", "ascend-910c", 6, 8, 6, 7.80),
+    Sample("wuhu", "anhui", "dcu", "hygon-k100-ai", 4, 8, 1, 2.60),
+    Sample("qingyang", "gansu", "npu", "ascend-910b", 8, 8, 8, 5.40),
+    Sample("zhongwei", "ningxia", "gpu", "nvidia-a100", 2, 8, 1, 9.50),
+    Sample("shanghai", "shanghai", "gpu", "nvidia-h100", 1, 8, 1, 14.00),
 )
