@@ -108,6 +108,7 @@ def profile_of(config: AgentConfig, agent_id: str) -> SiteProfile:
 def settings_of(config: AgentConfig) -> Settings:
     """The site's own rules, for the supervisor."""
     return Settings(
+        site=config.site,
         tenants_allowed=config.tenants_allowed,
         tenants_denied=config.tenants_denied,
         time_limit_seconds_max=config.time_limit_seconds_max,

@@ -155,7 +155,10 @@ async def measure(federation: Federation, count: int) -> dict[str, float]:
     try:
         stub: Any = JobsStub(channel)
         await throughput(stub, 2_000)
+        before = cpu_seconds(federation)
         found = await throughput(stub, count)
+        for name, seconds in cpu_seconds(federation).items():
+            found[f"cpu_us_per_job_{name}"] = 1e6 * (seconds - before[name]) / count
         found |= await acknowledgements(stub, 500, 10.0)
         await wait_finished(stub, 5_000)
         return found
@@ -175,6 +178,20 @@ async def queue_memory(federation: Federation, count: int) -> dict[str, float]:
         return {"queued_jobs": count, "bytes_per_queued_job": added / count}
     finally:
         await channel.close(None)
+
+
+def cpu_seconds(federation: Federation) -> dict[str, float]:
+    """Processor time so far, of the broker and what it started, of all agents, and of us."""
+    return {
+        "broker": sum(map(_cpu_seconds, federation.broker.family())),
+        "agents": sum(_cpu_seconds(pid) for a in federation.agents.values() for pid in a.family()),
+        "client": time.process_time(),
+    }
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> int:

@@ -90,6 +90,14 @@ class Daemon:
         assert self._process is not None, f"{self.name} was never started"
         return self._process.pid
 
+    def family(self) -> list[int]:
+        """The process and all that it started and that still lives."""
+        found = [self.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        return found
+
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -101,17 +109,20 @@ class Daemon:
         assert self._process is not None
         return self._process.wait(seconds)
 
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
     def kill(self) -> None:
         """As the power does: SIGKILL, and nothing is said."""
         if self.running():
-            os.kill(self.pid, signal.SIGKILL)
+            self.send(signal.SIGKILL)
             self.wait()
 
     def stop(self) -> None:
         """SIGTERM and wait; SIGKILL when it does not end."""
         if not self.running():
             return
-        os.kill(self.pid, signal.SIGTERM)
+        self.send(signal.SIGTERM)
         try:
             self.wait()
         except subprocess.TimeoutExpired:
@@ -158,12 +169,16 @@ class Federation:
             issue(self._made.authority, principal, place)
         return place
 
-    def start_broker(self, **environment: str) -> None:
-        """Start, or start again at the same ports, and wait until it serves."""
-        ready = self.folder / "broker" / "ready"
-        ready.unlink(missing_ok=True)
+    def launch_broker(self, **environment: str) -> None:
+        """Start, or start again at the same ports, and do not wait for anything."""
+        (self.folder / "broker" / "ready").unlink(missing_ok=True)
         self._file.write_text(yaml.safe_dump(self._settings))
         self.broker.start(**environment)
+
+    def start_broker(self, **environment: str) -> None:
+        """As `launch_broker`, and wait until it serves."""
+        self.launch_broker(**environment)
+        ready = self.folder / "broker" / "ready"
 
         def serving() -> bool:
             self.broker.require_running()

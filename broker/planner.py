@@ -12,17 +12,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
-from scheduler.placement import place
-
 from broker.core.messages import Proposals
 from broker.core.snapshot import take_snapshot
 from broker.loop import Loop
 from scheduler.model import Accelerator, Policy, Round, Snapshot
+from scheduler.placement import place
 
 log = logging.getLogger(__name__)
 
 Place = Callable[[Snapshot, Policy], Awaitable[Round]]
 ROUND_SECONDS_MAX = 60.0
+REST = 2.0  # times the length of a round until the next: rounds leave room for events
 IDLE_ROUND_SECONDS = 1.0  # a class that had to wait is looked at again so often
 
 
@@ -59,13 +59,15 @@ class Planner:
 
     async def run(self) -> None:
         """Place for ever; a failed round is logged and tried again."""
+        clock = asyncio.get_running_loop().time
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), IDLE_ROUND_SECONDS)
             self._wanted.clear()
+            begun = clock()
             if self._loop.core.memory.state.queue.count:
                 await self._round()
-            await asyncio.sleep(self._round_seconds)
+            await asyncio.sleep(max(self._round_seconds, REST * (clock() - begun)))
 
     async def _round(self) -> None:
         snapshot = self.snapshot()

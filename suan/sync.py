@@ -45,7 +45,8 @@ def _iterating(
             while (item := self._run(_following(items))) is not _END:
                 yield item
         finally:
-            self._run(items.aclose())
+            if not self._loop.is_closed():
+                self._run(items.aclose())
 
     functools.update_wrapper(iterate, method)
     return iterate
@@ -108,6 +109,9 @@ class Client:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; an interrupt of the calling thread cancels it."""
+        if self._loop.is_closed():
+            work.close()
+            raise RuntimeError("the client is closed")
         finished = threading.Event()
         tasks: list_of[asyncio.Task[T]] = []
 

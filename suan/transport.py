@@ -64,12 +64,14 @@ class Transport:
         `deadline_seconds` 0: that of the transport. Raises SuanError.
         """
         diagnosed = False
+        refusal: grpc.RpcError | None = None  # the broker's own words are worth more than ours
 
         async def attempt(seconds_left: float) -> Any:
-            nonlocal diagnosed
+            nonlocal diagnosed, refusal
             try:
                 return await method(request, timeout=min(seconds_left, TRY_SECONDS))
             except grpc.RpcError as error:
+                refusal = error if sent_by_broker(error) else refusal
                 if not diagnosed and _without_broker(error):
                     diagnosed = True
                     await self._raise_if_hopeless()
@@ -88,7 +90,7 @@ class Transport:
                 backoff=self.backoff,
             )
         except grpc.RpcError as error:
-            raise await self._explained(error) from error
+            raise await self._explained(refusal or error) from error
 
     async def stream(
         self,

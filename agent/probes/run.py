@@ -14,7 +14,6 @@ from agent.probes import ascend, hygon, nvidia
 from agent.probes.reading import Readings
 
 TIMEOUT_SECONDS = 15.0  # of one call; npu-smi takes seconds on a full server
-KILL_SECONDS = 1.0
 OUTPUT_BYTES_MAX = 4 * 1024 * 1024
 # Where the vendors put their tools when they are not on the path.
 TOOL_PLACES = (
@@ -44,7 +43,9 @@ async def call(tool: str, *arguments: str) -> str:
         raise ProbeFailed(
             "ToolMissing", f"{tool} is not on this machine", "install the driver, or drop the probe"
         )
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, capture = await loop.subprocess_exec(
+        _Capture,
         path,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
@@ -52,11 +53,9 @@ async def call(tool: str, *arguments: str) -> str:
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
-    assert process.stdout is not None
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            output = await _read(process.stdout)
-            await process.wait()
+            output = await capture.output
     except TimeoutError:
         raise ProbeFailed(
             "ToolTimedOut",
@@ -64,33 +63,38 @@ async def call(tool: str, *arguments: str) -> str:
             "a hanging driver; look at the kernel's log",
         ) from None
     finally:
-        if process.returncode is None:
-            await _kill(process)
+        if transport.get_returncode() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(transport.get_pid(), signal.SIGKILL)
+        transport.close()
     text = output.decode("utf-8", "replace")
-    if process.returncode and not text.strip():
-        raise ProbeFailed("ToolFailed", f"{tool} ended with {process.returncode} and said nothing")
+    if transport.get_returncode() and not text.strip():
+        status = transport.get_returncode()
+        raise ProbeFailed("ToolFailed", f"{tool} ended with {status} and said nothing")
     return text
+
+
+class _Capture(asyncio.SubprocessProtocol):
+    """All output of a process, up to the limit, once it and its pipe are closed."""
+
+    def __init__(self) -> None:
+        self.output: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._buffer = bytearray()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) > OUTPUT_BYTES_MAX and not self.output.done():
+            message = f"it printed more than {OUTPUT_BYTES_MAX} bytes"
+            self.output.set_exception(ProbeFailed("ToolFailed", message))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.output.done():
+            self.output.set_result(bytes(self._buffer))
 
 
 def find_tool(tool: str) -> str:
     """The path of a tool; "" when this machine has none."""
     return shutil.which(tool) or shutil.which(tool, path=TOOL_PLACES) or ""
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError, TimeoutError):
-        os.killpg(process.pid, signal.SIGKILL)
-        async with asyncio.timeout(KILL_SECONDS):  # one that hangs in the driver cannot die
-            await process.wait()
-
-
-async def _read(stream: asyncio.StreamReader) -> bytes:
-    output = bytearray()
-    while chunk := await stream.read(65_536):
-        output += chunk
-        if len(output) > OUTPUT_BYTES_MAX:
-            raise ProbeFailed("ToolFailed", f"more than {OUTPUT_BYTES_MAX} bytes of output")
-    return bytes(output)
 
 
 async def _nvidia(tool: str) -> Readings:

@@ -138,7 +138,7 @@ class Session:
 
     async def _hold(self, stream: _Stream) -> bool:
         call = agents_service_pb2_grpc.AgentsStub(stream.channel).Session()
-        reader = _Reader(stream, self._profile.site, self._grace_seconds, self)
+        reader = _Reader(stream, self._grace_seconds, self)
         reading = asyncio.create_task(reader.read(call))
         writing = asyncio.create_task(self._write(call, stream))
         self._stream = stream
@@ -206,10 +206,10 @@ class _Reader:
 
     REQUESTS_MAX = 256  # log requests open at a time
 
-    def __init__(self, stream: _Stream, site: str, grace_seconds: float, owner: Session) -> None:
+    def __init__(self, stream: _Stream, grace_seconds: float, owner: Session) -> None:
         self.heard = False
         self._stream = stream
-        self._decoder = Decoder(site, grace_seconds)
+        self._decoder = Decoder(grace_seconds)
         self._owner = owner
         self._answers: set[asyncio.Task[None]] = set()
 

@@ -7,11 +7,12 @@ order of reliability.md 5.6, with the site's rules first: its policy always wins
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from agent.backends import LeaseClass, NodeShare
+from agent.backends import LeaseClass, NodeShare, RunOrder
 from agent.inventory import Inventory, Refusal
-from agent.supervisor.values import NEVER, Failure, Grant, Mode, Settings
+from agent.supervisor.values import NEVER, Failure, Grant, Mode, Settings, Task
 
 JOURNAL_FULL = Failure(
     "site",
@@ -37,32 +38,45 @@ _PLACES: Mapping[Refusal, Failure] = MappingProxyType(
         Refusal.UNKNOWN_SUPERNODE: Failure(
             "broker", "UnknownSupernode", "the pool has no such supernode"
         ),
-        Refusal.BAD_SHAPE: Failure("broker", "BadShape", "no node of the pool could ever hold it"),
+        Refusal.BAD_SHAPE: Failure(
+            "broker", "BadShape", "the place that was granted has not the job's shape"
+        ),
     }
 )
 
 
-def site_refusal(grant: Grant, settings: Settings, mode: Mode) -> Failure | None:
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a grant gets."""
+
+    task: Task
+    nodes: tuple[NodeShare, ...]
+    deadline: float  # elapsed seconds
+
+
+def site_refusal(grant: Grant, task: Task, settings: Settings, mode: Mode) -> Failure | None:
     """The site's own rules."""
     if mode is not Mode.OPEN:
         return _MODES[mode]
-    tenant, allowed = grant.order.tenant, settings.tenants_allowed
+    tenant, allowed = grant.tenant, settings.tenants_allowed
     if tenant in settings.tenants_denied or (allowed and tenant not in allowed):
         return Failure("policy", "SiteRuleRefused", f"the site runs no jobs of tenant {tenant!r}")
     limit = settings.time_limit_seconds_max
-    if limit and grant.order.time_limit_seconds > limit:
+    if limit and task.time_limit_seconds > limit:
         message = f"the site runs jobs with a time limit of at most {limit:g} s"
         return Failure("policy", "SiteRuleRefused", message)
     return None
 
 
-def find_place(grant: Grant, inventory: Inventory) -> tuple[NodeShare, ...] | Failure:
+def find_place(grant: Grant, task: Task, inventory: Inventory) -> tuple[NodeShare, ...] | Failure:
     """Concrete nodes and devices for the whole gang, which nobody holds."""
     declared = inventory.declared(grant.pool)
-    wanted = grant.order.model
-    if declared is not None and wanted and wanted != declared.accelerator:
-        message = f"pool {grant.pool} has {declared.accelerator}, the job wants {wanted}"
+    if declared is not None and task.model not in ("", declared.accelerator):
+        message = f"pool {grant.pool} has {declared.accelerator}, the job wants {task.model}"
         return Failure("broker", "UnknownAccelerator", message)
+    asked = sum(part.nodes for part in grant.slices)
+    if asked != task.num_nodes or any(p.cards != task.cards_per_node for p in grant.slices):
+        return _PLACES[Refusal.BAD_SHAPE]
     place = inventory.allocate(grant.pool, grant.slices)
     return _PLACES[place] if isinstance(place, Refusal) else place
 
@@ -71,7 +85,7 @@ def lease_end(
     grant: Grant, anchors: Mapping[int, float], elapsed: float, settings: Settings
 ) -> float | Failure:
     """The lease's end in elapsed seconds, counted from when its anchor was sent."""
-    if grant.order.lease_class is LeaseClass.PROOF:
+    if grant.lease_class is LeaseClass.PROOF:
         return NEVER
     sent_at = anchors.get(grant.anchor_seq)
     if sent_at is None:
@@ -82,3 +96,34 @@ def lease_end(
         message = f"{deadline - elapsed:.1f} s are left of the lease; too little for a start"
         return Failure("network", "LeaseTooShort", message)
     return deadline
+
+
+def order_of(
+    grant: Grant, admitted: Admission, inventory: Inventory, settings: Settings
+) -> RunOrder:
+    """What the backend is to run; a job without a time limit gets the site's."""
+    task, declared = admitted.task, inventory.declared(grant.pool)
+    assert declared is not None
+    return RunOrder(
+        name=grant.name,
+        job_id=grant.job_id,
+        epoch=grant.epoch,
+        site=settings.site,
+        nodes=admitted.nodes,
+        cards_per_node=task.cards_per_node,
+        run=task.run,
+        setup=task.setup,
+        job_name=grant.job_name,
+        tenant=grant.tenant,
+        model=declared.accelerator,
+        kind=declared.kind,
+        launch=task.launch,
+        environment=task.environment,
+        working_directory=task.working_directory,
+        time_limit_seconds=task.time_limit_seconds or settings.time_limit_seconds_max,
+        grace_seconds=task.grace_seconds,
+        lease_class=grant.lease_class,
+        preempted_count=grant.preempted_count,
+        array_id=grant.array_id,
+        array_index=grant.array_index,
+    )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from agent.backends import Exit, run_name
 from agent.supervisor import admission
+from agent.supervisor.admission import Admission, order_of
 from agent.supervisor.draft import Draft
 from agent.supervisor.messages import (
     AttemptDropped,
@@ -55,55 +56,59 @@ class Attempts:
 
     def take(self, grant: Grant, anchors: Mapping[int, float] | None, now: Moment) -> None:
         """Accept a grant or refuse it; `anchors` None: the session is not reconciled yet."""
-        order, state = grant.order, self._state
-        mark = state.marks.get(order.job_id)
-        if mark is not None and order.epoch <= mark.epoch:
-            if not state.knows(order.name):
-                self._reject(order.job_id, order.epoch, admission.STALE_EPOCH, now)
+        state = self._state
+        mark = state.marks.get(grant.job_id)
+        if mark is not None and grant.epoch <= mark.epoch:
+            if not state.knows(grant.name):
+                self._reject(grant.job_id, grant.epoch, admission.STALE_EPOCH, now)
             return
         if len(state.outbox) >= self._settings.outbox_max:
             return  # the broker asks again, or expects it
-        refusal = grant.fault or self._refusal(grant, anchors)
-        place = refusal or admission.find_place(grant, state.inventory)
-        lease = refusal or admission.lease_end(grant, anchors or {}, now.elapsed, self._settings)
         # Also a refusal promises that this epoch never starts here.
-        self._draft.record(MarkRaised(order.job_id, order.epoch, now.wall))
-        if isinstance(place, Failure) or isinstance(lease, Failure):
-            failure = place if isinstance(place, Failure) else lease
-            assert isinstance(failure, Failure)
-            self._reject(order.job_id, order.epoch, failure, now)
-            return
-        declared = state.inventory.declared(grant.pool)
-        assert declared is not None
-        attempt = Attempt(
-            name=order.name,
-            job_id=order.job_id,
-            epoch=order.epoch,
-            phase=Phase.ACCEPTED,
-            pool=grant.pool,
-            nodes=place,
-            ranks=grant.ranks,
-            lease_class=order.lease_class,
-            lease_seconds=grant.lease_seconds,
-            accepted_at=now.elapsed,
-            deadline=lease,
-        )
-        self._draft.record(AttemptPut(attempt))
-        placed = replace(
-            order,
-            nodes=place,
-            model=declared.accelerator,
-            kind=declared.kind,
-            time_limit_seconds=order.time_limit_seconds or self._settings.time_limit_seconds_max,
-        )
-        self._draft.effect(Launch(placed, lease, grant.bundle_sha256))
+        self._draft.record(MarkRaised(grant.job_id, grant.epoch, now.wall))
+        admitted = self._admit(grant, anchors, now.elapsed)
+        if isinstance(admitted, Failure):
+            self._reject(grant.job_id, grant.epoch, admitted, now)
+        else:
+            self._accept(grant, admitted, now.elapsed)
 
-    def _refusal(self, grant: Grant, anchors: Mapping[int, float] | None) -> Failure | None:
+    def _admit(
+        self, grant: Grant, anchors: Mapping[int, float] | None, elapsed: float
+    ) -> Admission | Failure:
+        task, settings = grant.task, self._settings
+        if isinstance(task, Failure):
+            return task
         if anchors is None:
             return admission.NOT_RECONCILED
         if self.journal_full:
             return admission.JOURNAL_FULL
-        return admission.site_refusal(grant, self._settings, self.mode)
+        if refusal := admission.site_refusal(grant, task, settings, self.mode):
+            return refusal
+        nodes = admission.find_place(grant, task, self._state.inventory)
+        if isinstance(nodes, Failure):
+            return nodes
+        deadline = admission.lease_end(grant, anchors, elapsed, settings)
+        if isinstance(deadline, Failure):
+            return deadline
+        return Admission(task, nodes, deadline)
+
+    def _accept(self, grant: Grant, admitted: Admission, elapsed: float) -> None:
+        attempt = Attempt(
+            grant.name,
+            grant.job_id,
+            grant.epoch,
+            Phase.ACCEPTED,
+            grant.pool,
+            admitted.nodes,
+            admitted.task.ranks,
+            grant.lease_class,
+            grant.lease_seconds,
+            accepted_at=elapsed,
+            deadline=admitted.deadline,
+        )
+        self._draft.record(AttemptPut(attempt))
+        order = order_of(grant, admitted, self._state.inventory, self._settings)
+        self._draft.effect(Launch(order, admitted.deadline, admitted.task.bundle_sha256))
 
     def _reject(self, job_id: str, epoch: int, failure: Failure, now: Moment) -> None:
         """Say that it never started and never will; what its user must mend is a failure."""
@@ -126,7 +131,7 @@ class Attempts:
 
     def adopt(self, attempt: Attempt, now: Moment) -> None:
         """The backend has it."""
-        self._draft.record(AttemptPut(replace(attempt, phase=Phase.RUNNING)))
+        self._draft.record(AttemptPut(attempt.at(Phase.RUNNING)))
         self._draft.report(
             attempt.name, attempt.job_id, attempt.epoch, ReportKind.STARTED, now.wall
         )
@@ -138,7 +143,7 @@ class Attempts:
         attempt = self._state.attempts.get(name)
         if attempt is None or attempt.phase is not Phase.ACCEPTED:
             return
-        self._draft.record(AttemptPut(replace(attempt, phase=Phase.ENDED)))
+        self._draft.record(AttemptPut(attempt.at(Phase.ENDED)))
         self._reject(attempt.job_id, attempt.epoch, failure, now)
 
     def ended(self, exit: Exit) -> None:
@@ -150,7 +155,7 @@ class Attempts:
             self._draft.report(
                 attempt.name, attempt.job_id, attempt.epoch, ReportKind.STARTED, exit.started_at
             )
-        self._draft.record(AttemptPut(replace(attempt, phase=Phase.ENDED)))
+        self._draft.record(AttemptPut(attempt.at(Phase.ENDED)))
         self.report_ended(attempt.job_id, attempt.epoch, exit, attempt.stop_reason)
 
     def report_ended(self, job_id: str, epoch: int, exit: Exit, stop_reason: str) -> None:

@@ -7,7 +7,6 @@ the state and the backend's values; runs once, before any session.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from agent.backends import LeaseClass, RunState, parse_run_name
 from agent.supervisor.attempts import NOT_STARTED, Attempts
@@ -42,7 +41,7 @@ def _miss(attempt: Attempt, attempts: Attempts, draft: Draft, now: Moment) -> No
     if attempt.phase is Phase.ACCEPTED:
         attempts.refused(attempt.name, NOT_STARTED, now)
         return
-    draft.record(AttemptPut(replace(attempt, phase=Phase.ENDED)))
+    draft.record(AttemptPut(attempt.at(Phase.ENDED)))
     draft.report(
         attempt.name,
         attempt.job_id,

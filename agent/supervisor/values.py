@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from agent.backends import LeaseClass, NodeShare, RunOrder
+from agent.backends import Launch, LeaseClass, NodeShare
 from scheduler.model import Slice
 
 
@@ -64,18 +64,46 @@ class AttemptId:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """What one variant of a spec asks a site to run: the same for all who share the spec."""
+
+    num_nodes: int
+    cards_per_node: int
+    run: str  # shell text
+    setup: str = ""
+    model: str = ""  # the accelerator it names; "": any of the pool
+    launch: Launch = Launch.PER_NODE
+    environment: tuple[tuple[str, str], ...] = ()
+    working_directory: str = ""
+    time_limit_seconds: float = 0.0  # 0: none
+    grace_seconds: float = 30.0
+    bundle_sha256: str = ""  # to fetch before it starts; "": none
+
+    @property
+    def ranks(self) -> int:
+        per_card = self.launch is Launch.PER_CARD
+        return self.num_nodes * (self.cards_per_node if per_card else 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The right to run one attempt; the lease counts from when heartbeat `anchor_seq` left."""
 
-    order: RunOrder  # what to run; its `nodes` are still empty
+    name: str  # suan-<job>-<epoch>
+    job_id: str
+    epoch: int
     grant_seq: int
     anchor_seq: int
     pool: str
     slices: tuple[Slice, ...]
+    lease_class: LeaseClass
     lease_seconds: float
-    ranks: int = 1
-    bundle_sha256: str = ""  # to fetch before it starts; "": none
-    fault: Failure | None = None  # why the order cannot be read
+    tenant: str
+    task: Task | Failure  # or why nobody can tell what to run
+    job_name: str = ""
+    preempted_count: int = 0
+    array_id: str = ""
+    array_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +122,23 @@ class Attempt:
     accepted_at: float  # elapsed seconds
     deadline: float  # elapsed seconds: the lease's end as granted, before any renewal
     stop_reason: str = ""  # why it was asked to end; "": it was not
+
+    def at(self, phase: Phase) -> Attempt:
+        """This attempt in another phase; spelt out, for it happens to every job."""
+        return Attempt(
+            self.name,
+            self.job_id,
+            self.epoch,
+            phase,
+            self.pool,
+            self.nodes,
+            self.ranks,
+            self.lease_class,
+            self.lease_seconds,
+            self.accepted_at,
+            self.deadline,
+            self.stop_reason,
+        )
 
     @property
     def live(self) -> bool:
@@ -141,6 +186,7 @@ class Report:
 class Settings:
     """Limits and intervals of the supervisor, and the site's own rules."""
 
+    site: str = ""
     start_margin_seconds: float = 5.0  # a lease with less left is not worth a start
     heartbeat_seconds: float = 10.0  # until the broker asks for another interval
     heartbeat_jitter: float = 0.1  # ± this fraction

@@ -1,7 +1,6 @@
 """From the broker's messages to events, log requests and goodbyes.
 
-A grant leaves here as a whole order, though still without nodes: those are the
-supervisor's to choose.
+A grant leaves here with all that is to be run; where is the supervisor's to choose.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.backends import Launch, LeaseClass, RunOrder, Stream, run_name
+from agent.backends import LeaseClass, Stream, run_name
 from agent.supervisor.messages import (
     Event,
     GrantsReceived,
@@ -19,12 +18,9 @@ from agent.supervisor.messages import (
     StopReceived,
     VerdictsReceived,
 )
-from agent.supervisor.values import AttemptId, Failure, Grant
+from agent.supervisor.values import AttemptId, Grant
 from agent.wire.specs import Specs
 from scheduler.model import Slice
-from suan.errors import InvalidSpec
-from suan.models import JobSpec, Variant
-from suan.models import Launch as SpecLaunch
 from suan.v1 import session_pb2
 
 
@@ -55,10 +51,9 @@ Heard = Event | LogRequest | Goodbye
 class Decoder:
     """The messages of one session."""
 
-    def __init__(self, site: str, grace_seconds: float) -> None:
-        self._site = site
-        self._grace_seconds = grace_seconds  # where a job names none
-        self._specs = Specs()
+    def __init__(self, grace_seconds: float) -> None:
+        """`grace_seconds`: where a job names none."""
+        self._specs = Specs(grace_seconds)
 
     def decode(self, message: session_pb2.BrokerMessage) -> tuple[Heard, ...]:
         """What the message says; nothing when it is newer than this agent.
@@ -119,45 +114,20 @@ class Decoder:
     # --- grants --------------------------------------------------------------------
 
     def _grant(self, body: session_pb2.Grant) -> Grant:
-        spec = self._specs.get(body.spec_sha256)
-        slices = tuple(Slice(part.supernode, part.num_nodes, part.cards) for part in body.slices)
-        fault = _fault(body, spec, slices)
-        known = spec if isinstance(spec, JobSpec) and fault is None else JobSpec(variants=())
-        variant = known.variants[body.variant] if known.variants else Variant("")
-        bundle = known.bundle
+        job_id, epoch = body.id.job_id, body.id.epoch
         return Grant(
-            order=self._order(body, known, variant),
+            name=run_name(job_id, epoch),
+            job_id=job_id,
+            epoch=epoch,
             grant_seq=body.grant_seq,
             anchor_seq=body.anchor_seq,
             pool=body.pool,
-            slices=slices,
+            slices=tuple(Slice(part.supernode, part.num_nodes, part.cards) for part in body.slices),
+            lease_class=_LEASE_CLASSES.get(body.lease_class, LeaseClass.RESTART),
             lease_seconds=body.lease_seconds,
-            ranks=variant.cards if known.launch is SpecLaunch.PER_CARD else variant.num_nodes,
-            bundle_sha256=bundle.sha256 if bundle is not None else "",
-            fault=fault,
-        )
-
-    def _order(self, body: session_pb2.Grant, spec: JobSpec, variant: Variant) -> RunOrder:
-        id = body.id
-        accelerator = variant.accelerator
-        return RunOrder(
-            name=run_name(id.job_id, id.epoch),
-            job_id=id.job_id,
-            epoch=id.epoch,
-            site=self._site,
-            nodes=(),
-            cards_per_node=variant.accelerators_per_node,
-            run=variant.run,
-            setup=variant.setup,
-            job_name=body.name,
             tenant=body.tenant,
-            model=accelerator if isinstance(accelerator, str) else "",
-            launch=Launch(spec.launch.value),
-            environment=spec.environment,
-            working_directory=spec.working_directory,
-            time_limit_seconds=spec.time_limit_seconds,
-            grace_seconds=spec.grace_seconds or self._grace_seconds,
-            lease_class=_lease_class(body.lease_class),
+            task=self._specs.task(body.spec_sha256, body.variant),
+            job_name=body.name,
             preempted_count=body.preempted_count,
             array_id=body.array_id,
             array_index=body.array_index,
@@ -175,29 +145,10 @@ _READERS: dict[str, Callable[[Decoder, Any], tuple[Heard, ...]]] = {
 }
 
 
+# An unknown class is fenced: that is the safe one.
 _LEASE_CLASSES = {lease_class.value: lease_class for lease_class in LeaseClass}
 _STREAMS = {stream.value: stream for stream in Stream}
 
 
 def _ids(ids: Iterable[session_pb2.AttemptId]) -> tuple[AttemptId, ...]:
     return tuple(AttemptId(id.job_id, id.epoch) for id in ids)
-
-
-def _lease_class(text: str) -> LeaseClass:
-    """An unknown class is fenced: that is the safe one."""
-    return _LEASE_CLASSES.get(text, LeaseClass.RESTART)
-
-
-def _fault(
-    body: session_pb2.Grant, spec: JobSpec | InvalidSpec, slices: tuple[Slice, ...]
-) -> Failure | None:
-    """Why this grant cannot be an order."""
-    if isinstance(spec, InvalidSpec):
-        return Failure("user", "UnreadableSpec", f"the site cannot read the spec: {spec.message}")
-    if body.variant >= len(spec.variants):
-        return Failure("broker", "BadGrant", f"the spec has no variant {body.variant}")
-    variant = spec.variants[body.variant]
-    fits = all(part.cards == variant.accelerators_per_node for part in slices)
-    if not fits or sum(part.nodes for part in slices) != variant.num_nodes:
-        return Failure("broker", "BadGrant", "the place that was granted has not the job's shape")
-    return None

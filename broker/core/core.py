@@ -67,7 +67,12 @@ class Core:
         # Revisions rise from leader to leader, also past those that were never durable.
         state.revision = max(state.revision, term << REVISION_BITS)
         self.memory = Memory(
-            state, limits, term, excused_elapsed=now.elapsed, heard_elapsed=now.elapsed
+            state,
+            limits,
+            term,
+            started_elapsed=now.elapsed,
+            ticked_elapsed=now.elapsed,
+            heard_elapsed=now.elapsed,
         )
 
     def handle(self, events: Sequence[Event], now: Now) -> Step:

@@ -17,7 +17,7 @@ from broker.core.lifecycle import (
     next_attempt_state,
 )
 from broker.core.messages import Tick
-from broker.core.reconcile import heartbeat_seconds
+from broker.core.reconcile import suspect_seconds
 from broker.core.reports import lose_attempt
 from broker.core.rows import Failure
 from broker.core.transaction import Transaction
@@ -30,10 +30,11 @@ def on_tick(tx: Transaction, _event: Tick) -> None:
     """Look at every site's silence and at what has waited for too long."""
     silent = _judge_silence(tx)
     if _fault_is_ours(tx, silent):
-        tx.memory.excused_elapsed = tx.now.elapsed
+        tx.memory.excused_seconds += tx.now.elapsed - tx.memory.ticked_elapsed
     else:
         for site in silent:
             _lose_attempts(tx, site)
+    tx.memory.ticked_elapsed = tx.now.elapsed
     _forget_holds(tx)
     _expire_unplaceable(tx)
     _forget_finished(tx)
@@ -42,14 +43,12 @@ def on_tick(tx: Transaction, _event: Tick) -> None:
 def silence_seconds(tx: Transaction, site: str) -> float:
     """How long a site has been silent by the broker's clock, and not through our fault."""
     presence = tx.memory.presence.get(site)
-    excused = tx.memory.excused_elapsed
-    heard = max(presence.heard_elapsed, excused) if presence else excused
-    return tx.now.elapsed - heard
+    return tx.lease_clock - (presence.heard_at_clock if presence else tx.memory.started_elapsed)
 
 
 def _judge_silence(tx: Transaction) -> list[str]:
     """Mark suspect and lost sites; the names of all sites that are silent."""
-    suspect_after = heartbeat_seconds(tx) * tx.limits.suspect_heartbeats
+    suspect_after = suspect_seconds(tx)
     silent: list[str] = []
     for site in tx.state.sites:
         silence = silence_seconds(tx, site)
@@ -64,10 +63,10 @@ def _judge_silence(tx: Transaction) -> list[str]:
 
 
 def _fault_is_ours(tx: Transaction, silent: list[str]) -> bool:
-    """Most of several sites are silent at once, and none was heard a moment ago."""
+    """Most of several sites are silent at once, and from none has come a word."""
     known = len(tx.state.sites)
     quiet = tx.now.elapsed - tx.memory.heard_elapsed
-    return known > 1 and len(silent) * 2 > known and quiet > heartbeat_seconds(tx)
+    return known > 1 and len(silent) * 2 > known and quiet > suspect_seconds(tx)
 
 
 def _lose_attempts(tx: Transaction, site: str) -> None:

@@ -14,8 +14,9 @@ def after_attempt(
 ) -> JobEvent:
     """The job's event after its newest attempt ended with `outcome`.
 
-    An offer that a site refused costs nothing, unless the user is at fault. What is not the user's fault is tried
-    again without touching the user's retries, up to `limits.attempts_max` attempts.
+    An offer that a site refused costs nothing, unless the user is at fault. What is not
+    the user's fault is tried again without touching the user's retries, up to
+    `limits.attempts_max` attempts.
     """
     if outcome == "succeeded":
         return JobEvent.SUCCEED

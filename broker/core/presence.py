@@ -56,7 +56,7 @@ class PoolUse:
 
 @dataclass(slots=True)
 class SitePresence:
-    """One site's session and silence. `heard_elapsed` is when its last heartbeat was handled."""
+    """One site's session and silence. `heard_*`: when its last heartbeat was handled."""
 
     site: str
     session: str
@@ -64,7 +64,7 @@ class SitePresence:
     agent_id: str
     boot_id: str
     facts: SiteFacts
-    heard_elapsed: float
+    heard_at_clock: float  # seconds of the lease clock
     heard_wall: float
     connected: bool = True
     silence: SiteState = SiteState.OPEN  # OPEN, SUSPECT or LOST

@@ -39,12 +39,11 @@ def on_hello(tx: Transaction, event: Hello) -> None:
         agent_id=event.agent_id,
         boot_id=event.boot_id,
         facts=event.facts,
-        heard_elapsed=tx.now.elapsed,
+        heard_at_clock=tx.lease_clock,
         heard_wall=tx.now.wall,
     )
     presence.take_report(event.capacity)
     tx.memory.presence[event.site] = presence
-    tx.memory.heard_elapsed = tx.now.elapsed
     site = tx.state.sites[event.site]
     if site.agent_id != event.agent_id:
         tx.put(replace(site, agent_id=event.agent_id))
@@ -56,13 +55,14 @@ def _unwelcome(tx: Transaction, event: Hello) -> Goodbye | None:
     site = tx.state.sites.get(event.site)
     if site is None:
         return Goodbye("SiteUnknown", f"site {event.site} is not registered here")
+    tx.memory.heard_elapsed = tx.now.elapsed  # welcome or not: our road to the sites is open
     if event.term_seen > tx.memory.term:
         return Goodbye("TermPassed", "this broker is no longer the leader")
     if site.agent_id in ("", event.agent_id):
         return None
     present = tx.memory.presence.get(event.site)
-    silence = tx.now.elapsed - present.heard_elapsed if present else 0.0
-    if present is None or not present.connected or silence > _suspect_seconds(tx):
+    silence = tx.lease_clock - present.heard_at_clock if present else 0.0
+    if present is None or not present.connected or silence > suspect_seconds(tx):
         return _not_its_own(tx, event)
     return Goodbye(
         "SiteNameTaken", f"another agent is connected as {event.site}; stop it or use another name"
@@ -158,7 +158,7 @@ def on_heartbeat(tx: Transaction, event: Heartbeat) -> None:
     if event.seq <= presence.heartbeat_seq:
         return
     presence.heartbeat_seq = event.seq
-    presence.heard_elapsed = tx.now.elapsed
+    presence.heard_at_clock = tx.lease_clock
     presence.heard_wall = tx.now.wall
     presence.silence = SiteState.OPEN
     tx.memory.heard_elapsed = tx.now.elapsed
@@ -193,5 +193,6 @@ def heartbeat_seconds(tx: Transaction) -> float:
     return max(tx.limits.heartbeat_seconds, sites / tx.limits.heartbeats_per_second_max)
 
 
-def _suspect_seconds(tx: Transaction) -> float:
+def suspect_seconds(tx: Transaction) -> float:
+    """Silence after which nothing new is placed."""
     return heartbeat_seconds(tx) * tx.limits.suspect_heartbeats

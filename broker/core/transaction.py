@@ -31,7 +31,9 @@ class Memory:
     holds: OrderedDict[tuple[str, int, int], float] = field(default_factory=OrderedDict)
     explanations: OrderedDict[str, tuple[Explanation, float]] = field(default_factory=OrderedDict)
     never_since: dict[str, float] = field(default_factory=dict)  # class key -> elapsed seconds
-    excused_elapsed: float = 0.0  # silence before this moment was ours, not the sites'
+    started_elapsed: float = 0.0  # when this leader began
+    ticked_elapsed: float = 0.0  # when it last looked at silence
+    excused_seconds: float = 0.0  # of silence that was our fault, not the sites'
     heard_elapsed: float = 0.0  # when any site was last heard
 
 
@@ -46,6 +48,11 @@ class Transaction:
         self._records: dict[str, Record] = {}
         self._sends: list[Send] = []
         self._grants: dict[str, tuple[SitePresence, list[Grant]]] = {}  # by session
+
+    @property
+    def lease_clock(self) -> float:
+        """Elapsed seconds that count against a silent site's leases."""
+        return self.now.elapsed - self.memory.excused_seconds
 
     # --- rows -------------------------------------------------------------
 

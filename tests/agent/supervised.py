@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from agent.backends import Exit, LeaseClass, Reason, RunOrder, run_name
+from agent.backends import Exit, LeaseClass, Reason, run_name
 from agent.inventory import DeclaredNode, DeclaredPool, Inventory
 from agent.supervisor import Decision, State, Supervisor
 from agent.supervisor.messages import (
@@ -20,7 +20,7 @@ from agent.supervisor.messages import (
     Tick,
     VerdictsReceived,
 )
-from agent.supervisor.values import AttemptId, Grant, Moment, Report, Settings
+from agent.supervisor.values import AttemptId, Grant, Moment, Report, Settings, Task
 from scheduler.model import Slice
 
 SESSION = "s1"
@@ -50,22 +50,22 @@ def grant(
     lease_class: LeaseClass = LeaseClass.RESTART,
     lease_seconds: float = LEASE_SECONDS,
     tenant: str = "team-a",
-    **order: Any,
+    **task: Any,
 ) -> Grant:
-    wish = RunOrder(
+    asked = Task(nodes, cards, task.pop("run", "true"), **task)
+    return Grant(
         name=run_name(job_id, epoch),
         job_id=job_id,
         epoch=epoch,
-        site="shenzhen",
-        nodes=(),
-        cards_per_node=cards,
-        run=order.pop("run", "true"),
-        tenant=tenant,
+        grant_seq=grant_seq,
+        anchor_seq=anchor_seq,
+        pool=pool,
+        slices=(Slice(f"{pool}-s0", nodes, cards),),
         lease_class=lease_class,
-        **order,
+        lease_seconds=lease_seconds,
+        tenant=tenant,
+        task=asked,
     )
-    slices = (Slice(f"{pool}-s0", nodes, cards),)
-    return Grant(wish, grant_seq, anchor_seq, pool, slices, lease_seconds)
 
 
 def exited(

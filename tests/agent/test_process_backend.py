@@ -31,6 +31,7 @@ from agent.backends import (
     Phase,
     Reason,
     RunOrder,
+    RunState,
     Stream,
 )
 from agent.backends.noop import NoopBackend
@@ -191,7 +192,8 @@ async def test_stop_names_its_reason(state: Path) -> None:
         wish = order(STUBBORN, grace_seconds=0.2)
         await process.submit(wish, lease())
         await asyncio.to_thread(wait_pid, work(state) / "pid")
-        assert (await process.find(wish.name)).phase is Phase.RUNNING  # type: ignore[union-attr]
+        await asyncio.to_thread(until, (work(state).parent / "ranks.json").exists)
+        assert await process.find(wish.name) == RunState(wish.name, Phase.RUNNING)
         with pytest.raises(ValueError, match="not ended"):
             await process.forget(wish.name)
         await process.stop(wish.name, "Cancelled")

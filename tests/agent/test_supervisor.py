@@ -166,7 +166,7 @@ def test_a_job_without_a_time_limit_gets_the_sites() -> None:
 
 def test_what_the_user_must_mend_fails_and_goes_to_no_other_site(site: Site) -> None:
     fault = Failure("user", "UnreadableSpec", "no")
-    decision = site.give(replace(grant(), fault=fault))
+    decision = site.give(replace(grant(), task=fault))
     assert said(decision) == [("ended", "failed", "UnreadableSpec")]
     site.give(grant("j2"))
     refused = RunRefused(run_name("j2", 1), Failure("user", "BadBundle", "no"))

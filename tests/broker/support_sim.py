@@ -33,24 +33,25 @@ LIMITS = replace(
     Limits(), kill_seconds=10.0, clock_drift=0.02, lost_seconds=60.0, hold_seconds=15.0
 )
 FAULT_SECONDS = 400.0  # faults happen until then
-PATIENCE_SECONDS = 2_500.0  # and by so much later every job has ended
+PATIENCE_SECONDS = 3_000.0  # and by so much later every job has ended
 STEPS_MAX = 200_000
 SITES = ("east", "west", "north")
 
 
 class Federation:
-    """One history. `limits` may be those of a mutant."""
+    """One history. `limits` may be those of a mutant; faults named `likely` come more often."""
 
-    def __init__(self, seed: int, limits: Limits = LIMITS, release_early: bool = False) -> None:
-        self.seed = seed
+    def __init__(
+        self, seed: int, limits: Limits = LIMITS, release_early: bool = False, likely: str = ""
+    ) -> None:
+        self.likely = likely
         self.world = World(seed)
         drift = LIMITS.clock_drift
         self.broker = BrokerModel(self.world, limits, drift, release_early)
         for site in SITES:
             self.broker.register(site)
         self.agents = {
-            site: Agent(self.world, self.broker, site, nodes=1 + n % 2, drift=drift)
-            for n, site in enumerate(SITES)
+            site: Agent(self.world, self.broker, site, nodes=2, drift=drift) for site in SITES
         }
         self.proof_too = self.world.chance(0.3)  # then no site loses its disk for good
         self.faults = 0
@@ -154,20 +155,25 @@ class Federation:
         self.faults += 1
         world = self.world
         agent = self.agents[world.random.choice(SITES)]
-        kinds: list[tuple[float, Callable[[], None]]] = [
-            (3.0, agent.break_stream),
-            (4.0, lambda: agent.partition(world.between(5.0, 200.0))),
-            (3.0, lambda: agent.crash(world.between(1.0, 120.0))),
-            (2.0, lambda: agent.pause(world.between(5.0, 200.0))),
-            (1.0, lambda: agent.reboot(world.between(5.0, 90.0))),
-            (0.0 if self.proof_too else 1.5, lambda: agent.move(world.between(5.0, 90.0))),
-            (2.0, agent.local_change),
-            (3.0, lambda: self.broker.crash(world.between(1.0, 60.0))),
-            (2.0, self.broker.crash_at_commit),
-            (1.0, lambda: self.broker.stall(world.between(2.0, 90.0))),
-            (1.0, lambda: self._drain(agent.site, world.chance(0.5))),
+        kinds: dict[str, tuple[float, Callable[[], None]]] = {
+            "break": (3.0, agent.break_stream),
+            "partition": (4.0, lambda: agent.partition(world.between(5.0, 200.0))),
+            "crash": (3.0, lambda: agent.crash(world.between(1.0, 120.0))),
+            "pause": (2.0, lambda: agent.pause(world.between(5.0, 200.0))),
+            "reboot": (1.0, lambda: agent.reboot(world.between(5.0, 90.0))),
+            "move": (1.5, lambda: agent.move(world.between(5.0, 90.0))),
+            "local": (2.0, agent.local_change),
+            "broker": (3.0, lambda: self.broker.crash(world.between(1.0, 60.0))),
+            "commit": (2.0, self.broker.crash_at_commit),
+            "stall": (1.0, lambda: self.broker.stall(world.between(2.0, 90.0))),
+            "drain": (1.0, lambda: self._drain(agent.site, world.chance(0.5))),
+        }
+        if self.proof_too:
+            del kinds["move"]
+        weights = [
+            weight * (5 if name == self.likely else 1) for name, (weight, _) in kinds.items()
         ]
-        (chosen,) = world.random.choices([k[1] for k in kinds], [k[0] for k in kinds])
+        ((_, chosen),) = world.random.choices(list(kinds.values()), weights)
         chosen()
 
     def _drain(self, site: str, draining: bool) -> None:

@@ -75,12 +75,11 @@ class Rules:
             raise Violation(job.id, "I6: its epoch went back")
         known = {attempt.epoch: attempt for attempt in old}
         for attempt in new:
-            earlier = known.get(attempt.epoch)
-            if earlier is not None and earlier.site != attempt.site:
+            earlier = known.get(attempt.epoch, attempt)
+            if earlier.site != attempt.site:
                 raise Violation(job.id, f"I6: epoch {attempt.epoch} at two sites")
-            if earlier is not None and attempt is not new[-1] and not earlier.live:
-                if earlier != attempt:
-                    raise Violation(job.id, f"I6: epoch {attempt.epoch} changed after the next")
+            if attempt is not new[-1] and not earlier.live and earlier != attempt:
+                raise Violation(job.id, f"I6: epoch {attempt.epoch} changed after the next")
 
     def _truly_succeeded(self, job: Job) -> None:
         attempt = job.attempts[-1]

@@ -45,7 +45,7 @@ class Run:
         self._dying = False
         world = machine.world
         world.rules.begins(*key, machine.site)
-        seconds = world.between(20.0, 300.0)
+        seconds = world.between(20.0, 200.0)
         ending = "failed" if world.chance(0.15) else "succeeded"
         world.after(seconds, lambda: self.end(ending))
         self._watch()

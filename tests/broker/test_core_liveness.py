@@ -193,6 +193,25 @@ def test_a_site_that_stays_away_after_our_fault_is_given_up_all_the_same() -> No
     assert desk.job("a").state is JobState.QUEUED
 
 
+def test_one_site_that_beats_slowly_is_enough_to_give_up_the_others() -> None:
+    desk = Desk("east", "west", "north", "south")
+    for site in ("east", "west"):
+        desk.hello(site)
+    desk.run("a", "east")
+    wait(desk, TAKEBACK + 15.0, "west", step=11.5)
+    assert desk.job("a").state is JobState.QUEUED
+
+
+def test_agents_that_are_not_welcome_show_that_our_road_is_open() -> None:
+    """Every site has a new agent: each must wait for the leases of the one before it."""
+    desk = two_sites()
+    while desk.job("a").state is JobState.RUNNING:
+        assert desk.elapsed < TAKEBACK + 20.0
+        desk.advance(15.0)
+        desk.hello("east", "s2", agent_id="another")
+    assert desk.elapsed > TAKEBACK
+
+
 def test_a_federation_of_one_site_does_not_wait_for_others() -> None:
     desk = Desk("east")
     desk.hello("east")

@@ -18,7 +18,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="module", params=["local", "ray"])
+@pytest.fixture(scope="session", params=["local", "ray"])
 def federation(request: pytest.FixtureRequest) -> Iterator[Federation]:
     """Broker, three agents, one user; the same for both runtimes."""
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:

@@ -17,14 +17,16 @@ from pathlib import Path
 
 from suan.models import Job, JobSpec, JobState, Variant
 
-# A rank of a gang goes on only when all have begun: half a gang would never end well.
-SCRIPT = """
+SIGN = """
 log="$WITNESS/$SUAN_JOB_ID.$SUAN_ATTEMPT.$SUAN_NODE_RANK.$$"
 sign() {
     read -r clock _ < /proc/uptime
     echo "$1 $clock $SUAN_SITE $SUAN_ACCELERATORS_PER_NODE $PPID" >> "$log"
 }
 sign start
+"""
+# A rank of a gang goes on only when all have begun: half a gang would never end well.
+WORK = """
 set -- "$WITNESS/$SUAN_JOB_ID.$SUAN_ATTEMPT."*
 while [ $# -lt "$SUAN_NUM_NODES" ]; do
     sleep 0.05
@@ -36,6 +38,7 @@ for (( tick = 0; tick < TICKS; tick++ )); do
 done
 sign stop
 """
+SCRIPT = SIGN + WORK
 TICK_SECONDS = 0.1
 TIME_LIMIT_SECONDS = 60.0  # a gang whose other half never came fails by it
 
@@ -133,11 +136,12 @@ def run_again(executions: Iterable[Execution]) -> set[str]:
 def _faults_of(job: Job, executions: Sequence[Execution]) -> Iterator[str]:
     if job.state is not JobState.SUCCEEDED:
         yield f"ended {job.state} {job.failure}"
-    if [attempt.epoch for attempt in job.attempts] != [*range(1, len(job.attempts) + 1)]:
-        yield f"has the epochs {[attempt.epoch for attempt in job.attempts]}"
+    epochs = [attempt.epoch for attempt in job.attempts]  # offers that were refused are left out
+    if epochs != sorted(set(epochs)):
+        yield f"has the epochs {epochs}"
     successes = [attempt.epoch for attempt in job.attempts if attempt.outcome == "succeeded"]
-    if successes != [len(job.attempts)]:
-        yield f"succeeded in the attempts {successes} of {len(job.attempts)}"
+    if successes != epochs[-1:]:
+        yield f"succeeded in the attempts {successes} of {epochs}"
     by_epoch: dict[int, list[Execution]] = defaultdict(list)
     for execution in executions:
         by_epoch[execution.epoch].append(execution)

@@ -173,34 +173,42 @@ class LocalFederation:
     # --- down ---------------------------------------------------------------
 
     def down(self, *, delete: bool) -> None:
-        """Stops the jobs, the agents and the broker; with `delete` nothing is left of them."""
-        records = sorted((self.folder / "run").glob("*.json"), key=_agents_first)
+        """Stops the broker, the jobs and the agents; with `delete` nothing is left of them.
+
+        The broker comes first: with it gone, nothing new can start meanwhile.
+        """
+        records = sorted((self.folder / "run").glob("*.json"), key=_broker_first)
         if not records and not self.folder.exists():
-            raise NotFound(f"there is no federation in {self.folder}", "start one: suan up")
+            raise NotFound(
+                f"there is no federation in {self.folder}", "start one: suan up", "NothingToStop"
+            )
         for record in records:
             daemon = recorded(record)
             if daemon and daemon.alive():
-                if record.stem.startswith("agent-"):
-                    self._stop_jobs(record.stem.removeprefix("agent-"))
-                daemon.stop()
+                self._stop(record.stem, daemon)
                 self._tell(f"✔ {record.stem} has ended")
             record.unlink()
         if delete:
-            for name in (CONTEXT, ADMIN_CONTEXT):
-                if name in load_contexts(os.environ).contexts:
-                    delete_context(name, os.environ)
-            shutil.rmtree(self.folder)
-            self._tell(f"✔ {self.folder} is deleted")
+            self._delete()
 
-    def _stop_jobs(self, site: str) -> None:
+    def _stop(self, name: str, daemon: Daemon) -> None:
         """An agent's end would leave its jobs running, as it should be at a real site."""
-        config = self.folder / "sites" / site / "agent.yaml"
-        if not _attempts(config):
-            return
-        self._tell(f"  stopping the jobs at {site}")
-        _agent(config, "pause", "--stop-jobs")
-        wait_until(lambda: not _attempts(config), f"the jobs at {site} to end", STOP_JOBS_SECONDS)
-        _agent(config, "resume")
+        config = self.folder / "sites" / name.removeprefix("agent-") / "agent.yaml"
+        busy = name.startswith("agent-") and _attempts(config) > 0
+        if busy:
+            self._tell(f"  {name} stops its jobs")
+            _agent(config, "pause", "--stop-jobs")
+            wait_until(lambda: not _attempts(config), "the jobs to end", STOP_JOBS_SECONDS)
+        daemon.stop()
+        if busy:
+            _agent(config, "resume")  # for the next time
+
+    def _delete(self) -> None:
+        for name in (CONTEXT, ADMIN_CONTEXT):
+            if name in load_contexts(os.environ).contexts:
+                delete_context(name, os.environ)
+        shutil.rmtree(self.folder)
+        self._tell(f"✔ {self.folder} is deleted")
 
     # --- processes ----------------------------------------------------------
 
@@ -265,8 +273,8 @@ def _cards(sample: Sample) -> str:
     return f"{sample.nodes} × {sample.cards_per_node} {sample.accelerator} (declared)"
 
 
-def _agents_first(record: Path) -> tuple[bool, str]:
-    return record.stem == "broker", record.stem
+def _broker_first(record: Path) -> tuple[bool, str]:
+    return record.stem != "broker", record.stem
 
 
 def _user_name() -> str:
