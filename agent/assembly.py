@@ -26,9 +26,11 @@ from agent.daemon import Daemon
 from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal
 from agent.logs import Logs
+from agent.materials import Materials
 from agent.runs import Runs
 from agent.session.calls import get_bundle
 from agent.session.stream import Connect, Diagnose, Session
+from agent.staging import Limits, Staging
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Settings
 from agent.survey import Survey
@@ -42,6 +44,8 @@ JOURNAL_FILE = "journal.sqlite"
 LOCK_FILE = "agent.lock"
 AGENT_ID_FILE = "agent-id"
 BUNDLES_DIRECTORY = "bundles"
+CACHE_DIRECTORY = "cache"  # of downloaded inputs
+DATA_DIRECTORY = "data"  # one directory a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Outside:
     connect: Connect
     diagnose: Diagnose
     backend: Backend
+    staging: Staging
     reconnect: Backoff | None = None
     jitter: Callable[[], float] = field(default=random.random)
 
@@ -122,6 +127,11 @@ def backend_of(config: AgentConfig, environment: Mapping[str, str]) -> Backend:
     return ProcessBackend(config.state_dir, environment, config.environment)
 
 
+def staging_of(config: AgentConfig) -> Staging:
+    """Where inputs come from, and may come from."""
+    return Staging(config.state_dir / CACHE_DIRECTORY, (), Limits())
+
+
 def assemble(
     config: AgentConfig, state_directory: StateDirectory, survey: Survey, outside: Outside
 ) -> Daemon:
@@ -151,5 +161,6 @@ def assemble(
         outside.reconnect,
     )
     bundles = Bundles(state_directory.path / BUNDLES_DIRECTORY, fetch)
-    runs = Runs(outside.backend, bundles, inbox.post)
-    return Daemon(supervisor, journal, boot, outside.backend, inbox, runs, session)
+    materials = Materials(bundles, outside.staging, state_directory.path / DATA_DIRECTORY)
+    runs = Runs(outside.backend, materials, inbox.post)
+    return Daemon(supervisor, journal, boot, outside.backend, inbox, runs, materials, session)

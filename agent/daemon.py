@@ -19,6 +19,7 @@ from agent.clock import lease_now
 from agent.crash import crash_point
 from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal, JournalFull
+from agent.materials import Materials
 from agent.runs import Runs
 from agent.session.stream import Session
 from agent.supervisor import Decision, Supervisor
@@ -64,6 +65,7 @@ class Daemon:
         backend: Backend,
         inbox: Inbox,
         runs: Runs,
+        materials: Materials,
         session: Session,
     ) -> None:
         self.supervisor = supervisor
@@ -73,6 +75,7 @@ class Daemon:
         self._boot_id = boot_id
         self._backend = backend
         self._runs = runs
+        self._materials = materials
         self._disk = ThreadPoolExecutor(1, "journal")
         self._pending: list[Record] = []  # not on the disk yet, for want of room
         self._retry_at = 0.0
@@ -109,6 +112,7 @@ class Daemon:
         tasks: list[asyncio.Task[Any]] = []
         try:
             await self._step([RunsFound(await self._found()), mode])
+            await self._materials.keep_only(self.supervisor.state.deadlines)
             tasks = [asyncio.create_task(work()) for work in works]
             await self._wait_end(tasks)
         finally:
@@ -178,6 +182,7 @@ class Daemon:
     async def _read_exits(self) -> None:
         async for ended in self._backend.exits():
             self.inbox.post(RunEnded(ended))
+            self._runs.release(ended.name)
 
     async def _wait_end(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Keepers may come to an end by themselves; an error ends everything."""

@@ -12,12 +12,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.backends import LeaseClass, NodeShare
 from agent.clock import boottime_ns, lease_now, raw_ns
+from agent.journal_rows import attempt_of, attempt_row, moved, report_of, report_row
 from agent.supervisor.messages import (
     AttemptDropped,
     AttemptPut,
@@ -30,15 +30,7 @@ from agent.supervisor.messages import (
     ReportsNumbered,
     TermRaised,
 )
-from agent.supervisor.values import (
-    LONG_AGO,
-    NEVER,
-    Attempt,
-    Failure,
-    Phase,
-    Report,
-    ReportKind,
-)
+from agent.supervisor.values import Attempt, Report
 from suan.errors import InternalError, SuanError
 
 SCHEMA_VERSION = 1
@@ -161,13 +153,13 @@ class Journal:
         clock = facts.get("clock")
         shift = now.shift_from(ClockReading(**json.loads(clock))) if clock else None
         for row in select("SELECT * FROM attempts ORDER BY accepted_at, name"):
-            yield AttemptPut(_moved(_attempt(row), shift))
+            yield AttemptPut(moved(attempt_of(row), shift))
         if shift is not None and "renewed" in facts:
             yield LeasesRenewed(facts["renewed"] + shift)
         # Numbers go on from the last one given, though its report may be long gone.
         yield ReportsNumbered(facts["report_seq"])
         for row in select("SELECT * FROM outbox ORDER BY report_seq"):
-            yield ReportAdded(_report(row))
+            yield ReportAdded(report_of(row))
 
 
 class _Batch:
@@ -214,11 +206,11 @@ class _Batch:
         many(_PUT_MARK, [(job, *mark) for job, mark in self.marks.items() if mark is not None])
         many("DELETE FROM marks WHERE job_id = ?", [(j,) for j, m in self.marks.items() if not m])
         kept = [attempt for attempt in self.attempts.values() if attempt is not None]
-        many(_PUT_ATTEMPT, map(_attempt_row, kept))
+        many(_PUT_ATTEMPT, map(attempt_row, kept))
         gone = [(name,) for name, attempt in self.attempts.items() if attempt is None]
         many("DELETE FROM attempts WHERE name = ?", gone)
         added = [r for number, r in self.reports.items() if number > self.reports_dropped]
-        many(_PUT_REPORT, map(_report_row, added))
+        many(_PUT_REPORT, map(report_row, added))
         if self.reports_dropped:
             many("DELETE FROM outbox WHERE report_seq <= ?", [(self.reports_dropped,)])
 
@@ -234,64 +226,6 @@ _GATHER: dict[type[Record], Any] = {
     ReportsDropped: _Batch.drop_reports,
     ReportsNumbered: _Batch.number_reports,
 }
-
-
-# --- rows and values --------------------------------------------------------------
-
-
-def _attempt_row(attempt: Attempt) -> tuple[object, ...]:
-    nodes = [(node.name, node.address, node.devices) for node in attempt.nodes]
-    return (
-        attempt.name,
-        attempt.job_id,
-        attempt.epoch,
-        attempt.phase.value,
-        attempt.pool,
-        json.dumps(nodes),
-        attempt.ranks,
-        attempt.lease_class.value,
-        attempt.lease_seconds,
-        attempt.accepted_at,
-        attempt.deadline,
-        attempt.stop_reason,
-    )
-
-
-def _attempt(row: tuple[Any, ...]) -> Attempt:
-    name, job_id, epoch, phase, pool, nodes, ranks, lease_class, *rest = row
-    shares = tuple(NodeShare(node, host, tuple(cards)) for node, host, cards in json.loads(nodes))
-    return Attempt(
-        name, job_id, epoch, Phase(phase), pool, shares, ranks, LeaseClass(lease_class), *rest
-    )
-
-
-def _moved(attempt: Attempt, shift: float | None) -> Attempt:
-    if shift is None:
-        ended = NEVER if attempt.deadline == NEVER else LONG_AGO
-        return replace(attempt, accepted_at=LONG_AGO, deadline=ended)
-    moved = (attempt.accepted_at + shift, attempt.deadline + shift)
-    return replace(attempt, accepted_at=moved[0], deadline=moved[1])
-
-
-def _report_row(report: Report) -> tuple[object, ...]:
-    failure = json.dumps(asdict(report.failure)) if report.failure else ""
-    return (
-        report.report_seq,
-        report.name,
-        report.job_id,
-        report.epoch,
-        report.kind.value,
-        report.at,
-        report.exit_code,
-        report.outcome,
-        failure,
-    )
-
-
-def _report(row: tuple[Any, ...]) -> Report:
-    number, name, job_id, epoch, kind, at, exit_code, outcome, failure = row
-    why = Failure(**json.loads(failure)) if failure else None
-    return Report(number, name, job_id, epoch, ReportKind(kind), at, exit_code, outcome, why)
 
 
 def _unreadable(path: Path, error: Exception) -> SuanError:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from agent.backends import Backend, BackendRefused
-from agent.bundles import BundleFailed, Bundles
+from agent.backends import Backend, BackendRefused, RunOrder
 from agent.crash import crash_point
+from agent.materials import Materials, MaterialsMissing
 from agent.supervisor.attempts import NOT_STARTED
 from agent.supervisor.messages import Event, Launch, RunRefused, RunStarted
 from agent.supervisor.values import Failure
@@ -25,6 +25,7 @@ from suan.retry import Backoff
 LAUNCHES_MAX = 64  # at a time
 CALLS_MAX = 16  # renewals, stops and removals at a time
 ASK_SECONDS, ASK_SECONDS_MAX = 0.5, 30.0  # between two questions after a doubtful submission
+_PASSING_CODES = frozenset({"DiskFull", "Unavailable"})  # troubles of the site's own
 _USER_CODES = frozenset({"BadBundle", "BadDirectory", "BadName"})
 
 log = logging.getLogger(__name__)
@@ -36,26 +37,32 @@ class Runs:
     def __init__(
         self,
         backend: Backend,
-        bundles: Bundles,
+        materials: Materials,
         post: Callable[[Event], None],
         backoff: Backoff | None = None,
     ) -> None:
         self._backend = backend
-        self._bundles = bundles
+        self._materials = materials
         self._post = post
         self._backoff = backoff or Backoff(ASK_SECONDS, ASK_SECONDS_MAX)
         self._waiting: deque[str] = deque()
         self._launches: dict[str, Launch] = {}  # until the submission begins
         self._deadlines: dict[str, float] = {}  # renewals that wait to be written
+        self._preparing: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._submissions = asyncio.Semaphore(LAUNCHES_MAX)
         self._launchers = 0
         self._renewing = False
         self._calls = asyncio.Semaphore(CALLS_MAX)
 
     def launch(self, launch: Launch) -> None:
-        """Fetch what it needs and submit it."""
-        self._launches[launch.order.name] = launch
-        self._waiting.append(launch.order.name)
+        """Bring what it needs and submit it. What needs nothing waits for nobody else's data."""
+        name = launch.order.name
+        self._launches[name] = launch
+        if launch.bundle_sha256 or launch.inputs:
+            self._preparing[name] = self._begin(self._prepare(launch))
+            return
+        self._waiting.append(name)
         if self._launchers < LAUNCHES_MAX:
             self._launchers += 1
             self._begin(self._work())
@@ -64,7 +71,14 @@ class Runs:
         """Not to be begun any more; if it runs, to be ended."""
         if self._launches.pop(name, None) is not None:
             self._post(RunRefused(name, NOT_STARTED))
+            if (preparing := self._preparing.get(name)) is not None:
+                self._begin(self._undo(name, preparing))
         self._begin(self._call(self._backend.stop(name, reason), f"stop {name}"))
+
+    def release(self, name: str) -> None:
+        """The run has ended: what was brought for it alone may go."""
+        if self._materials.held_by(name):
+            self._begin(self._materials.release(name))
 
     def renew(self, leases: tuple[tuple[str, float], ...]) -> None:
         """Move the ends of leases; only the last word on each is written."""
@@ -86,48 +100,58 @@ class Runs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._materials.close()
 
     # --- launching -------------------------------------------------------------------
 
     async def _work(self) -> None:
         try:
             while self._waiting:
-                event = await self._started(self._waiting.popleft())
-                if event is not None:
-                    self._post(event)
+                name = self._waiting.popleft()
+                if (launch := self._launches.get(name)) is not None:
+                    await self._submit(launch.order)
         finally:
             self._launchers -= 1
 
-    async def _started(self, name: str) -> Event | None:
-        """What became of a launch; None: it was stopped before it began, and told."""
-        launch = self._launches.get(name)
-        if launch is None:
-            return None
-        if not launch.bundle_sha256:
-            return await self._submitted(name, "")
+    async def _prepare(self, launch: Launch) -> None:
+        """Bring what it needs, then submit; until then a stop cancels this."""
+        name = launch.order.name
         try:
-            async with self._bundles.lend(launch.bundle_sha256) as path:
-                return await self._submitted(name, str(path))
-        except BundleFailed as error:
-            stopped = self._launches.pop(name, None) is None
-            return None if stopped else RunRefused(name, error.failure)
+            async with self._materials.ready(launch) as order, self._submissions:
+                await self._submit(order)
+        except MaterialsMissing as error:
+            if self._launches.pop(name, None) is not None:
+                costs_try = error.failure.code not in _PASSING_CODES
+                self._post(RunRefused(name, error.failure, costs_try))
+            await self._materials.release(name)
+        finally:
+            self._preparing.pop(name, None)
 
-    async def _submitted(self, name: str, bundle_path: str) -> Event | None:
-        launch = self._launches.pop(name, None)
+    async def _undo(self, name: str, preparing: asyncio.Task[None]) -> None:
+        preparing.cancel()
+        await asyncio.wait({preparing})
+        await self._materials.release(name)
+
+    async def _submit(self, order: RunOrder) -> None:
+        """From here on only the backend says what becomes of it; a stop that was faster wins."""
+        launch = self._launches.pop(order.name, None)
         if launch is None:
-            return None
-        order = launch.order
-        if bundle_path:
-            order = replace(order, bundle_path=bundle_path)
+            return
+        event = await self._submitted(order, launch.deadline)
+        if isinstance(event, RunRefused):
+            await self._materials.release(order.name)
+        self._post(event)
+
+    async def _submitted(self, order: RunOrder, deadline: float) -> Event:
         try:
-            await self._backend.submit(order, launch.deadline)
+            await self._backend.submit(order, deadline)
         except BackendRefused as refusal:
-            return RunRefused(name, _failure(refusal))
+            return RunRefused(order.name, _failure(refusal))
         except Exception as error:
-            log.exception("the submission of %s failed without an answer", name)
-            return await self._asked(name, error)
+            log.exception("the submission of %s failed without an answer", order.name)
+            return await self._asked(order.name, error)
         crash_point("agent.submitted.before_started")
-        return RunStarted(name)
+        return RunStarted(order.name)
 
     async def _asked(self, name: str, error: Exception) -> Event:
         """Whether the backend has it after all; asks until it says so."""
@@ -170,10 +194,11 @@ class Runs:
             except Exception as error:
                 log.error("cannot %s: %s", what, error)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _failure(refusal: BackendRefused) -> Failure:

@@ -1,15 +1,18 @@
 """Changes of jobs, in the order of their revisions, for whoever watches.
 
 A bounded ring: a reader that asks from a revision that has left it is told to start
-over from the present state. Revisions start anew from the store after a restart.
+over from the present state. Revisions of one leader lie above those of every leader before.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from broker.core.rows import Job
 
@@ -46,23 +49,23 @@ class Feed:
         self._changed = asyncio.Event()
 
     async def changes(self, after: int, wait_seconds: float) -> Changes:
-        """What changed after revision `after`; waits for the first change up to the limit."""
-        if after > self.revision or after < self._floor:
+        """What changed after revision `after`; waits for the first change up to the limit.
+
+        A reader of the present state may know revisions that are not durable yet: it waits
+        for them. If they do not come in time, it has to start over.
+        """
+        if after < self._floor:
             return Changes((), self.revision, reset=True)
-        if after == self.revision:
-            changed = self._changed
-            try:
-                await asyncio.wait_for(changed.wait(), wait_seconds)
-            except TimeoutError:
-                return Changes((), self.revision)
+        if after >= self.revision:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    while after >= self.revision:
+                        await self._changed.wait()
+        if after > self.revision:
+            return Changes((), self.revision, reset=True)
         return self._since(after)
 
     def _since(self, after: int) -> Changes:
-        found: list[Job] = []
-        for job in reversed(self._ring):
-            if job.revision <= after:
-                break
-            found.append(job)
-        found.reverse()
-        found = found[:CHANGES_PER_READ_MAX]
-        return Changes(tuple(found), found[-1].revision if found else self.revision)
+        start = bisect_right(self._ring, after, key=lambda job: job.revision)
+        found = tuple(islice(self._ring, start, start + CHANGES_PER_READ_MAX))
+        return Changes(found, found[-1].revision if found else self.revision)

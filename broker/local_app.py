@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
 
+from broker.collector import spare_the_rows
 from broker.config import Config
 from broker.gateway import Gateway, Listen
 from broker.leader import Leader
@@ -48,6 +49,7 @@ async def serve(
     """Serve until `stopped`, or until the leader fails; its exception passes on."""
     store = open_store(config)
     leader = Leader(store, accelerators(), place_here, config.limits)
+    spare_the_rows()
     gateway = Gateway("local", leader, config.identity, config.ca)
     leader.attach(gateway.name, gateway.sessions.deliver)
     leading = asyncio.create_task(leader.run())

@@ -2,6 +2,8 @@
 
 While one batch commits, the next gathers and is decided; its records wait for the
 commit before. Sends and replies of a batch leave only when its records are durable.
+While the store fails new requests are refused, but heartbeats are answered: they store
+nothing, and what runs at the sites goes on.
 """
 
 from __future__ import annotations
@@ -10,11 +12,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.clock import Clock
 from broker.core.core import Core
-from broker.core.messages import Event, Refusal, Reply, Send, Step, Tick
+from broker.core.messages import (
+    Event,
+    Heartbeat,
+    HeartbeatReply,
+    Refusal,
+    Reply,
+    Send,
+    Step,
+    Tick,
+)
 from broker.core.rows import Record
 from broker.crash import crash_point
 from broker.store import Store, StoreError
@@ -24,6 +35,7 @@ log = logging.getLogger(__name__)
 EVENTS_WAITING_MAX = 100_000
 EVENTS_PER_BATCH_MAX = 2_000
 COMMIT_RETRY_SECONDS = 1.0
+DRAIN_SECONDS = 10.0  # for a commit that is under way when the loop ends
 
 STOPPING = Refusal("BrokerStopping", "the broker is stopping", "UNAVAILABLE", "try again")
 
@@ -47,9 +59,13 @@ class Loop:
         self._term = core.memory.term
         self._release = release
         self._waiting: list[_Waiting] = []
+        self._gathered: list[_Waiting] = []  # the batch between `waiting` and its commit
+        self._unstored: list[Record] = []  # of heartbeats that were answered ahead of their turn
+        self._tick_due = False
         self._arrived = asyncio.Event()
         self._committing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._ended = False
 
     async def post(self, event: Event) -> Reply | None:
         """Hand in an event and wait until its effect is durable."""
@@ -62,7 +78,9 @@ class Loop:
 
     def post_soon(self, event: Event) -> None:
         """Hand in an event that nobody waits for. Agents resend what matters."""
-        if len(self._waiting) < EVENTS_WAITING_MAX:
+        if self.store_failure is not None and isinstance(event, Heartbeat):
+            self._renew(event)
+        elif len(self._waiting) < EVENTS_WAITING_MAX and not self._ended:
             self._put(_Waiting(event, None))
 
     def _put(self, waiting: _Waiting) -> None:
@@ -70,6 +88,8 @@ class Loop:
         self._arrived.set()
 
     def _no_room(self) -> Refusal | None:
+        if self._ended:
+            return STOPPING
         if self.store_failure is not None:
             return Refusal(
                 self.store_failure.code,
@@ -83,6 +103,17 @@ class Loop:
             )
         return None
 
+    def _renew(self, event: Heartbeat) -> None:
+        """Renew a site's leases while nothing can be stored, and say nothing else to it."""
+        step = self.core.handle([event], self.clock())
+        self._unstored.extend(step.records)
+        replies = [
+            replace(send, message=replace(send.message, stop=()))
+            for send in step.sends
+            if isinstance(send.message, HeartbeatReply)
+        ]
+        self._release(replies, ())
+
     async def run(self, tick_seconds: float) -> None:
         """Serve for ever. Raises StaleTerm when this leader's term has passed."""
         ticker = asyncio.create_task(self._tick(tick_seconds))
@@ -91,45 +122,52 @@ class Loop:
                 batch = await self._gather()  # 1. what happened
                 step = self._decide(batch)  # 2. what follows
                 await self._finish_commit()  # 3. the batch before is durable
-                self._committing = asyncio.create_task(self._settle(batch, step))  # 4. store, act
+                self._begin_commit(batch, step)  # 4. store, act
         finally:
+            self._ended = True
             ticker.cancel()
             await self._drain()
 
     async def _gather(self) -> list[_Waiting]:
-        """The next batch; if a commit fails meanwhile, its error ends the loop."""
-        while not self._waiting:
+        """The next batch, time last; if a commit fails meanwhile, its error ends the loop."""
+        while not (self._waiting or self._tick_due):
             self._arrived.clear()
-            arrived = asyncio.create_task(self._arrived.wait())
-            tasks: set[asyncio.Task[object]] = {arrived}
-            if self._committing is not None and not self._committing.done():
-                tasks.add(self._committing)
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            arrived.cancel()
+            await self._arrived.wait()
             if self._committing is not None and self._committing.done():
                 await self._finish_commit()
-        batch = self._waiting[:EVENTS_PER_BATCH_MAX]
+        self._gathered = self._waiting[:EVENTS_PER_BATCH_MAX]
         del self._waiting[:EVENTS_PER_BATCH_MAX]
-        return batch
+        if self._tick_due:
+            self._tick_due = False
+            self._gathered.append(_Waiting(Tick(), None))
+        return self._gathered
 
     def _decide(self, batch: list[_Waiting]) -> Step:
-        return self.core.handle([item.event for item in batch], self.clock())
+        early, self._unstored = self._unstored, []
+        step = self.core.handle([item.event for item in batch], self.clock())
+        return replace(step, records=(*early, *step.records)) if early else step
 
     async def _finish_commit(self) -> None:
         if self._committing is not None:
-            await self._committing
+            await asyncio.wait({self._committing})  # which a cancelled loop does not cancel
+            self._committing.result()
             self._committing = None
+
+    def _begin_commit(self, batch: list[_Waiting], step: Step) -> None:
+        self._gathered = []
+        self._committing = asyncio.create_task(self._settle(batch, step))
+        self._committing.add_done_callback(lambda _: self._arrived.set())
 
     async def _settle(self, batch: list[_Waiting], step: Step) -> None:
         crash_point("broker.decided.before_commit")
         try:
             if step.records:
                 await self._commit(step.records)
+            crash_point("broker.committed.before_release")
+            self._release(step.sends, step.records)
         except BaseException:
             _answer_all(batch, STOPPING)
             raise
-        crash_point("broker.committed.before_release")
-        self._release(step.sends, step.records)
         for item, reply in zip(batch, step.replies, strict=True):
             if item.reply is not None and not item.reply.done():
                 item.reply.set_result(reply)
@@ -152,15 +190,20 @@ class Loop:
                 return
 
     async def _tick(self, seconds: float) -> None:
+        """Time passes; what was not looked at in time is looked at once."""
         while True:
             await asyncio.sleep(seconds)
-            self.post_soon(Tick())
+            self._tick_due = True
+            self._arrived.set()
 
     async def _drain(self) -> None:
         """Let a commit under way end, and release whoever waits."""
-        if self._committing is not None and not self._committing.done():
-            await asyncio.wait({self._committing}, timeout=10.0)
-        _answer_all(self._waiting, STOPPING)
+        if self._committing is not None:
+            await asyncio.wait({self._committing}, timeout=DRAIN_SECONDS)
+            self._committing.cancel()
+            await asyncio.wait({self._committing})
+        _answer_all([*self._gathered, *self._waiting], STOPPING)
+        self._waiting.clear()
         self._thread.shutdown(wait=True)
 
 

@@ -132,6 +132,58 @@ _FAILURES = {
         "A rule of the site refuses the job.",
         "`suan get` quotes the site; change the job or allow other sites.",
     ),
+    "Preempted": (
+        "The site or the federation took the cards back for something more urgent.",
+        "Nothing: it is tried again, from its last checkpoint.",
+    ),
+    "Superseded": (
+        "A later attempt of the job had begun elsewhere, so this one was stopped.",
+        "Nothing: the later one counts.",
+    ),
+    "BadDirectory": (
+        "The job's working directory is not there at the site, or not in what was sent along.",
+        "Check `workdir`; a relative one is sent along, an absolute one must be at the site.",
+    ),
+    "BundleNotFound": (
+        "The broker no longer keeps the files that came with the job.",
+        "Submit the job again.",
+    ),
+    "BundleUnavailable": (
+        "The site could not fetch the files that came with the job.",
+        "Nothing: it is tried again.",
+    ),
+    "RunVanished": (
+        "The site's cluster manager no longer knows the run.",
+        "Nothing: it is tried again. If it goes on, ask the site's operator.",
+    ),
+    "JournalLost": (
+        "The site's agent lost its records, so it ended the attempt for safety.",
+        "Nothing: it is tried again.",
+    ),
+    "SiteRemoved": (
+        "An administrator removed the site on which the job ran.",
+        "Nothing: it is tried again elsewhere, if the job allows other sites.",
+    ),
+    "LeaseTooShort": (
+        "The offer reached the site so late that too little of its lease was left.",
+        "Nothing: it is tried again and costs nothing.",
+    ),
+    "NotStarted": (
+        "The site never started the attempt and never will.",
+        "Nothing: it is tried again and costs nothing.",
+    ),
+    "UnreadableSpec": (
+        "The site cannot read the job's specification: its agent is older.",
+        "Ask the site's operator to update the agent, or allow other sites.",
+    ),
+    "Unknown": (
+        "The run is dead, and nothing at the site tells why.",
+        "Nothing: it is tried again. If it goes on, ask the site's operator.",
+    ),
+    "Unavailable": (
+        "The site could not prepare the job just now.",
+        "Nothing: it is tried again.",
+    ),
     "Unexplained": (
         "The site ended the attempt without a reason.",
         "Tell the site's operator, with the job's id.",
@@ -152,6 +204,16 @@ _REFUSALS = {
     ),
     "JobIdAmbiguous": ("Several jobs have this in their ids.", "Give more of the id."),
     "JobNotFound": ("There is no such job, or it is not yours to see.", "See `suan ps -a`."),
+    "JobIdInvalid": (
+        "The job's id is not a UUID.",
+        "Let the SDK mint it, or mint a UUIDv7.",
+    ),
+    "BatchTooLarge": (
+        "There are more jobs in one request than the broker takes.",
+        "Send them in several requests; the SDK does.",
+    ),
+    "BrokerBusy": ("The broker has more to do than it can keep.", "Try again shortly."),
+    "BrokerStopping": ("The broker is being stopped.", "Try again when it is back."),
     "AlreadyEnded": ("The job has ended, so nothing can be changed.", "Nothing."),
     "BundlesFull": (
         "The broker keeps as many working directories as it may.",
@@ -176,6 +238,39 @@ _REFUSALS = {
         "Drain it and wait, or use --orphan and accept that they are lost.",
     ),
 }
+
+# Why a site cannot join, or an administrator is refused.
+_ADMINISTRATION = {
+    "SiteNotFound": ("No site has this name.", "See `suan site list`."),
+    "NothingPending": (
+        "The site has not asked to join.",
+        "Its operator runs `suan-agent join` with the join file first.",
+    ),
+    "FingerprintDiffers": (
+        "The fingerprint is not that of the key which asks.",
+        "Compare again by telephone; if it still differs, somebody else is asking.",
+    ),
+    "TokenUsed": (
+        "The token has been used with another key.",
+        "If it was not the site's own, look into it; make a new one: `suan site token`.",
+    ),
+    "TokenExpired": ("The token's time is over.", "Make a new one: `suan site token`."),
+    "TooManyTokens": ("There are as many open tokens as there may be.", "Wait until some expire."),
+    "TooManySites": ("The federation has as many sites as it may have.", "Raise the limit."),
+    "TooManyDatasets": ("There are as many datasets as there may be.", "Raise the limit."),
+}
+
+# Peers that broke the protocol: our mistakes, told apart so that they can be reported.
+_PROTOCOL = dict.fromkeys(
+    (
+        "BadGrant", "BadName", "BadShape", "NotReconciled", "StaleEpoch", "UnknownPool",
+        "UnknownSupernode",
+    ),
+    (
+        "Broker and site did not agree for a moment; the attempt was not started.",
+        "Nothing: it is tried again and costs nothing. Report it if it goes on.",
+    ),
+)  # fmt: skip
 
 # Why there is no connection.
 _CONNECTION = {
@@ -210,10 +305,8 @@ _CONNECTION = {
     ),
 }
 
+_TABLES = (_CONDITIONS, _FAILURES, _REFUSALS, _ADMINISTRATION, _PROTOCOL, _CONNECTION)
+
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
-    {
-        code: Meaning(*words)
-        for table in (_CONDITIONS, _FAILURES, _REFUSALS, _CONNECTION)
-        for code, words in table.items()
-    }
+    {code: Meaning(*words) for table in _TABLES for code, words in table.items()}
 )

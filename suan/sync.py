@@ -119,11 +119,18 @@ class Client:
             tasks.append(self._loop.create_task(work))
             tasks[0].add_done_callback(lambda _: finished.set())
 
-        self._loop.call_soon_threadsafe(launch)
-        try:
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:  # interrupted even before it was launched
+                work.close()
+                finished.set()
+
+        try:  # an interrupt may come between any two steps
+            self._loop.call_soon_threadsafe(launch)
             finished.wait()
         except BaseException:
-            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            self._loop.call_soon_threadsafe(cancel)
             finished.wait(CANCEL_SECONDS)
             raise
         return tasks[0].result()

@@ -108,15 +108,24 @@ class Attempts:
         )
         self._draft.record(AttemptPut(attempt))
         order = order_of(grant, admitted, self._state.inventory, self._settings)
-        self._draft.effect(Launch(order, admitted.deadline, admitted.task.bundle_sha256))
+        task = admitted.task
+        self._draft.effect(
+            Launch(order, admitted.deadline, task.bundle_sha256, task.inputs, grant.data)
+        )
 
     def _reject(self, job_id: str, epoch: int, failure: Failure, now: Moment) -> None:
         """Say that it never started and never will; what its user must mend is a failure."""
-        mendable = failure.category == "user"
-        kind = ReportKind.ENDED if mendable else ReportKind.REJECTED
-        outcome = "failed" if mendable else "rejected"
+        if failure.category == "user":
+            self._fail(job_id, epoch, failure, now)
+            return
         name = run_name(job_id, epoch)
-        self._draft.report(name, job_id, epoch, kind, now.wall, 0, outcome, failure)
+        kind = ReportKind.REJECTED
+        self._draft.report(name, job_id, epoch, kind, now.wall, 0, "rejected", failure)
+
+    def _fail(self, job_id: str, epoch: int, failure: Failure, now: Moment) -> None:
+        """Say that it was tried and failed before it began: another try costs one."""
+        name = run_name(job_id, epoch)
+        self._draft.report(name, job_id, epoch, ReportKind.ENDED, now.wall, 0, "failed", failure)
 
     # --- what the backend says ---------------------------------------------------
 
@@ -138,13 +147,14 @@ class Attempts:
         if attempt.stop_reason:  # it was on its way when the stop came
             self._draft.effect(StopRun(attempt.name, attempt.stop_reason))
 
-    def refused(self, name: str, failure: Failure, now: Moment) -> None:
+    def refused(self, name: str, failure: Failure, now: Moment, costs_try: bool = False) -> None:
         """The backend has nothing of this run and never will."""
         attempt = self._state.attempts.get(name)
         if attempt is None or attempt.phase is not Phase.ACCEPTED:
             return
         self._draft.record(AttemptPut(attempt.at(Phase.ENDED)))
-        self._reject(attempt.job_id, attempt.epoch, failure, now)
+        tell = self._fail if costs_try else self._reject
+        tell(attempt.job_id, attempt.epoch, failure, now)
 
     def ended(self, exit: Exit) -> None:
         """A run is over; told twice, it counts once."""

@@ -140,7 +140,7 @@ class Supervisor:
         self._attempts.started(event.name, now)
 
     def _refuse(self, event: RunRefused, now: Moment) -> None:
-        self._attempts.refused(event.name, event.failure, now)
+        self._attempts.refused(event.name, event.failure, now, event.costs_try)
 
     def _end(self, event: RunEnded, now: Moment) -> None:
         self._attempts.ended(event.exit)

@@ -18,6 +18,7 @@ from agent.supervisor.values import (
     Held,
     Mode,
     Report,
+    TaskInput,
 )
 from scheduler.model import Pool
 
@@ -92,6 +93,7 @@ class RunRefused:
 
     name: str
     failure: Failure
+    costs_try: bool = False  # it failed; else the site only could not take it now
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +243,13 @@ Record = (
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Fetch the bundle, then submit; answer with RunStarted or RunRefused."""
+    """Bring what it needs, then submit; answer with RunStarted or RunRefused."""
 
     order: RunOrder
     deadline: float  # elapsed seconds
     bundle_sha256: str = ""
+    inputs: tuple[TaskInput, ...] = ()
+    data: tuple[tuple[str, str], ...] = ()  # (dataset, where to read it)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,15 @@ class AttemptId:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskInput:
+    """Data that a task reads: `ds://<dataset>` or a URL."""
+
+    path: str  # where the job finds it
+    source: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What one variant of a spec asks a site to run: the same for all who share the spec."""
 
@@ -78,6 +87,7 @@ class Task:
     time_limit_seconds: float = 0.0  # 0: none
     grace_seconds: float = 30.0
     bundle_sha256: str = ""  # to fetch before it starts; "": none
+    inputs: tuple[TaskInput, ...] = ()  # to be readable before it starts
 
     @property
     def ranks(self) -> int:
@@ -104,6 +114,7 @@ class Grant:
     preempted_count: int = 0
     array_id: str = ""
     array_index: int = 0
+    data: tuple[tuple[str, str], ...] = ()  # (dataset, where to read it: a path or a URL)
 
 
 @dataclass(frozen=True, slots=True)

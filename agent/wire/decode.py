@@ -131,6 +131,7 @@ class Decoder:
             preempted_count=body.preempted_count,
             array_id=body.array_id,
             array_index=body.array_index,
+            data=tuple(body.data.items()),
         )
 
 

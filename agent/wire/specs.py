@@ -10,7 +10,7 @@ from collections import OrderedDict
 from hashlib import sha256
 
 from agent.backends import Launch
-from agent.supervisor.values import Failure, Task
+from agent.supervisor.values import Failure, Task, TaskInput
 from suan.errors import InvalidSpec
 from suan.models import JobSpec, Variant
 from suan.wire import spec_from_bytes
@@ -80,4 +80,5 @@ def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task:
         time_limit_seconds=spec.time_limit_seconds,
         grace_seconds=spec.grace_seconds or grace_seconds,
         bundle_sha256=bundle.sha256 if bundle is not None else "",
+        inputs=tuple(TaskInput(item.path, item.source, item.writable) for item in spec.inputs),
     )

@@ -233,6 +233,21 @@ class State:
                 assert (attempt.site, attempt.epoch) == (site, epoch), f"{job_id} at {site}"
                 digest ^= attempt_digest(job_id, epoch)
             assert digest == held.digest, f"digest of {site} differs"
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        """Assert that the running counts are those that a fresh count gives."""
+        fresh = State()
+        fresh.specs = self.specs
+        for job in self.jobs.values():
+            fresh._put_job(job)
+        for name in ("cards_held", "cards_leased", "array_live"):
+            counted = {key: count for key, count in getattr(self, name).items() if count}
+            assert counted == {k: n for k, n in getattr(fresh, name).items() if n}, name
+        assert fresh.queue.by_tenant.items() <= self.queue.by_tenant.items()
+        assert fresh.queue.count == self.queue.count
+        assert fresh.spec_uses == self.spec_uses
+        assert fresh.finished.keys() == self.finished.keys()
 
 
 def replay(rows: Iterator[Put]) -> State:

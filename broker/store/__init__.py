@@ -35,10 +35,16 @@ class Store(Protocol):
         """
 
     def load(self, prefix: str = "") -> Iterator[Put]:
-        """All rows whose key begins with `prefix`, in the order of their keys."""
+        """All rows whose key begins with `prefix`, in the order of their keys.
+
+        Raises StoreError, or UnreadableRow with the key of the row.
+        """
 
     def commit(self, records: Sequence[Record], term: int) -> None:
-        """Make all records durable, or none. Raises StaleTerm or StoreError."""
+        """Make all records durable, or none. Of several for one key the last one counts.
+
+        Raises StaleTerm or StoreError.
+        """
 
     def close(self) -> None:
         """Give up the lead and the files."""

@@ -147,19 +147,23 @@ def _job_in(content: dict[str, Any]) -> Job:
     return Job(
         **_known(Job, content | {"state": JobState(content["state"])}, {"project": ""}),
         attempts=attempts,
-        failure=Failure(*failure) if failure else None,
+        failure=_failure_in(failure),
     )
 
 
 def _attempt_in(content: dict[str, Any]) -> Attempt:
     failure, score = content.pop("failure", None), content.pop("score", None)
-    slices = tuple(Slice(*part) for part in content.pop("slices"))
+    slices = tuple(Slice(*part[:3]) for part in content.pop("slices"))
     return Attempt(
         **_known(Attempt, content | {"state": AttemptState(content["state"])}, {}),
         slices=slices,
-        failure=Failure(*failure) if failure else None,
-        score=Score(*score) if score else None,
+        failure=_failure_in(failure),
+        score=Score(*score[:6]) if score else None,
     )
+
+
+def _failure_in(parts: list[str] | None) -> Failure | None:
+    return Failure(*parts[:3]) if parts else None
 
 
 # --- the rest ----------------------------------------------------------------
@@ -187,7 +191,7 @@ def _in(kind: type[Any], content: dict[str, Any]) -> Any:
         elif isinstance(value, list):
             value = tuple(value)
         elif item.type == "bytes":
-            value = base64.b64decode(value)
+            value = base64.b64decode(value, validate=True)
         values[item.name] = value
     return kind(**values)
 

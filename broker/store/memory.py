@@ -29,11 +29,12 @@ class MemoryStore:
     def commit(self, records: Sequence[Record], term: int) -> None:
         if term != self.term:
             raise StaleTerm(f"term {term} has passed, {self.term} leads")
-        for record in records:
-            if isinstance(record, Put):
-                self.rows[record.key] = encode(record.row)
+        changes = [(r.key, encode(r.row) if isinstance(r, Put) else None) for r in records]
+        for key, value in changes:
+            if value is None:
+                self.rows.pop(key, None)
             else:
-                self.rows.pop(record.key, None)
+                self.rows[key] = value
 
     def close(self) -> None:
         pass

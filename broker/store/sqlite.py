@@ -11,6 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from broker.core.rows import Put, Record
@@ -34,47 +35,38 @@ class SqliteStore:
         _refuse_network_disk(path.parent)
         self._lock = _take_lock(path.with_suffix(".lock"))
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
+            with self._errors():
+                self._db = _open(path)
+        except StoreError:
             os.close(self._lock)
-            raise _store_error(error, path) from error
+            raise
 
     def campaign(self) -> int:
-        try:
-            with self._transaction():
-                self._db.execute("UPDATE leader SET term = term + 1")
-                row = self._db.execute("SELECT term FROM leader").fetchone()
-        except sqlite3.Error as error:
-            raise _store_error(error, self._path) from error
+        with self._errors(), self._transaction():
+            self._db.execute("UPDATE leader SET term = term + 1")
+            row = self._db.execute("SELECT term FROM leader").fetchone()
         return int(row[0])
 
     def load(self, prefix: str = "") -> Iterator[Put]:
-        rows = self._db.execute(
-            "SELECT key, value FROM rows WHERE key >= ? AND key < ? ORDER BY key",
-            (prefix, prefix + "\U0010ffff"),
-        )
-        for key, value in rows:
-            yield Put(decode(key, value, self._parse_spec))
+        query = "SELECT key, value FROM rows WHERE key >= ? AND key < ? ORDER BY key"
+        with self._errors():
+            for key, value in self._db.execute(query, (prefix, prefix + "\U0010ffff")):
+                yield Put(decode(key, value, self._parse_spec))
 
     def commit(self, records: Sequence[Record], term: int) -> None:
-        puts = [(r.key, encode(r.row)) for r in records if isinstance(r, Put)]
-        deletes = [(r.key,) for r in records if not isinstance(r, Put)]
-        try:
-            with self._transaction():
-                (leader,) = self._db.execute("SELECT term FROM leader").fetchone()
-                if leader != term:
-                    raise StaleTerm(f"term {term} has passed, {leader} leads")
-                self._db.executemany(
-                    "INSERT INTO rows VALUES (?, ?)"
-                    " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                    puts,
-                )
-                self._db.executemany("DELETE FROM rows WHERE key = ?", deletes)
-        except sqlite3.Error as error:
-            raise _store_error(error, self._path) from error
+        last = {record.key: record for record in records}  # of several for one key
+        puts = [(r.key, encode(r.row)) for r in last.values() if isinstance(r, Put)]
+        deletes = [(r.key,) for r in last.values() if not isinstance(r, Put)]
+        with self._errors(), self._transaction():
+            (leader,) = self._db.execute("SELECT term FROM leader").fetchone()
+            if leader != term:
+                raise StaleTerm(f"term {term} has passed, {leader} leads")
+            self._db.executemany(
+                "INSERT INTO rows VALUES (?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                puts,
+            )
+            self._db.executemany("DELETE FROM rows WHERE key = ?", deletes)
 
     def close(self) -> None:
         self._db.close()
@@ -82,6 +74,14 @@ class SqliteStore:
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """SQLite's errors as the contract has them."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(_code_of(error), f"{self._path}: {error}") from error
 
 
 class _Transaction:
@@ -108,8 +108,23 @@ class _Transaction:
             self._db.execute("ROLLBACK")
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.executescript(_SCHEMA)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
 def _take_lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError("StoreFailed", f"{path}: {error.strerror}") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -131,8 +146,9 @@ def _refuse_network_disk(directory: Path) -> None:
         raise StoreError("NetworkDisk", f"{directory} is on {kind}; the store needs a local disk")
 
 
-def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    code = {"SQLITE_FULL": "DiskFull", "SQLITE_CORRUPT": "StoreDamaged"}.get(
-        getattr(error, "sqlite_errorname", "").removesuffix("_RECOVERY"), "StoreFailed"
-    )
-    return StoreError(code, f"{path}: {error}")
+def _code_of(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "")
+    if name in ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"):  # the latter when opened on a full disk
+        return "DiskFull"
+    damaged = name.startswith("SQLITE_CORRUPT") or name == "SQLITE_NOTADB"
+    return "StoreDamaged" if damaged else "StoreFailed"

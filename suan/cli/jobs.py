@@ -13,7 +13,7 @@ from pathlib import Path
 
 from suan.cli.output import Column, note
 from suan.cli.times import length
-from suan.errors import ExitCode, InvalidSpec, NotFound
+from suan.errors import ExitCode, InvalidSpec, NotFound, Unsupported
 from suan.ids import ID_LENGTH, short_id
 from suan.jobfile import parse_job, read_bytes
 from suan.jobspec.check import check
@@ -28,7 +28,7 @@ SEARCHED_MAX = 2_000  # newest jobs, for a shortened id of an array
 def read_spec(file: str, environment: Mapping[str, str]) -> JobSpec:
     """The spec in a file (`-`: standard input), with `environment` on top of its own.
 
-    Notes go to standard error. Raises InvalidSpec and InvalidRequest.
+    Notes go to standard error. Raises InvalidSpec, InvalidRequest, and Unsupported for secrets.
     """
     from_input = file == STANDARD_INPUT
     text = sys.stdin.buffer.read() if from_input else read_bytes(Path(file))
@@ -36,8 +36,14 @@ def read_spec(file: str, environment: Mapping[str, str]) -> JobSpec:
     for remark in reading.notes:
         note(f"note: {remark}")
     spec = reading.spec
-    added = {name: value for name, value in environment.items() if name not in spec.secrets}
-    spec = replace(spec, environment=tuple(sorted({**dict(spec.environment), **added}.items())))
+    if spec.secrets:
+        raise Unsupported(
+            f"the job asks for secrets ({', '.join(spec.secrets)}), which cannot be sent yet",
+            "let the site provide them, and read them in `run`",
+            "SecretsUnsupported",
+        )
+    values = {**dict(spec.environment), **environment}
+    spec = replace(spec, environment=tuple(sorted(values.items())))
     if problems := check(spec):
         raise InvalidSpec(problems=problems)
     return spec

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @formatted
 @connected
 def offers(client: Client, output: Output, wanted: str, num_nodes: int) -> None:
-    """List what the sites offer now, in physical cards.
+    """List what the sites offer now.
 
-    FREE: idle now. USABLE: less the faulty and what the site keeps back. FITS: the shape that
-    was asked for could start now.
+    Counts are of physical cards. FREE: idle now. USABLE: less the faulty and what the site
+    keeps back. FITS: the shape that was asked for could start now.
     """
     import time
 
@@ -51,9 +51,12 @@ def _wanted(text: str) -> tuple[str, int]:
     if not text:
         return "", 1
     try:
-        return type_count(text)
+        model, cards = type_count(text)
     except Fault as fault:
         raise click.BadParameter(fault.message, param_hint="--gpus") from fault
+    if not cards:
+        raise click.BadParameter(f"{text!r} asks for no card", param_hint="--gpus")
+    return model, cards
 
 
 def _columns() -> list[Column[Offer]]:

@@ -6,6 +6,7 @@ They import nothing heavy before a command runs: asking for help must stay quick
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from suan.sync import Client
 
 Command = Callable[..., Any]
-DEADLINE_SECONDS = 10.0  # a person waits; `submit` gives a broker more time to come back
+DEADLINE_SECONDS = 10.0  # for a broker to answer or to come back: a person waits
 
 
 def connected(command: Command) -> Command:
@@ -36,6 +37,7 @@ def connected(command: Command) -> Command:
 
 def connect(context_name: str | None, address: str | None) -> Client:
     """A client for the options of the command, or else those before it."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it logs, we say ourselves
     from suan.sync import Client
 
     def tell(error: SuanError) -> None:

@@ -146,12 +146,15 @@ def _print_rich(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=headers, header_style="bold", pad_edge=False)
+    plain = "NO_COLOR" in os.environ
+    table = Table(
+        box=None, show_header=headers, header_style="" if plain else "bold", pad_edge=False
+    )
     for title, to_right in zip(titles, right, strict=True):
         table.add_column(title, justify="right" if to_right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console(no_color="NO_COLOR" in os.environ, highlight=False).print(table)
+        table.add_row(*(Text(cell, style="" if plain else STYLES.get(cell, "")) for cell in row))
+    Console(no_color=plain, highlight=False).print(table)
 
 
 # Colour only repeats what the word says.

@@ -6,6 +6,7 @@ lists and details; instants (`*_at`) are RFC 3339 with zone, or null for never.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -23,7 +24,7 @@ def record(value: Any) -> Any:
         return value.value
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: record(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [record(item) for item in value]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from suan.sync import Client
 
 
-@click.command()
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option(
     "--gpus", "--accelerators", "accelerators", required=True, metavar="TYPE:N", multiple=True,
@@ -77,7 +77,7 @@ def _spec(
 
     wanted = list(accelerators)
     file = {
-        "name": name or Path(shlex.split(command[0])[0]).name[:64],
+        "name": name or Path((command[0].split() or ["job"])[0]).name[:64],
         "num_nodes": num_nodes,
         "resources": {"accelerators": wanted[0] if len(wanted) == 1 else {"any_of": wanted}},
         "placement": {"sites": list(sites)} if sites else None,

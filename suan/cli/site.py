@@ -50,9 +50,11 @@ def show(client: Client, output: Output, name: str) -> None:
 @site.command()
 @click.argument("name")
 @click.option("--ttl", default="", metavar="LENGTH", help="How long it may be used; default 1h.")
+@click.option("--broker", "dialled", default="", metavar="HOST:PORT",
+              help="Where the site reaches the broker; default: where we do.")  # fmt: skip
 @click.option("--file", "path", type=click.Path(path_type=Path), help="Default: NAME.join.yaml.")
 @connected
-def token(client: Client, name: str, ttl: str, path: Path | None) -> None:
+def token(client: Client, name: str, ttl: str, dialled: str, path: Path | None) -> None:
     """Let a site join: write the file that its operator needs.
 
     The file holds a token for this site and for one use. It is a secret.
@@ -66,8 +68,8 @@ def token(client: Client, name: str, ttl: str, path: Path | None) -> None:
     join = JoinFile(
         federation=load_identity(client.identity).principal.federation,
         site=name,
-        broker=client.address,
-        join=made.join_address,
+        broker=dialled or client.address,
+        join=_reachable(made.join_address, dialled or client.address),
         expires_at=made.expires_at,
         ca_pem=made.ca_pem.decode(),
         token=made.token,
@@ -77,6 +79,12 @@ def token(client: Client, name: str, ttl: str, path: Path | None) -> None:
     click.echo(f"✔ site {name} may join once until {moment(made.expires_at)}", err=True)
     click.echo(f"  Next, at the site:  suan-agent join {place}", err=True)
     click.echo(f"  then here:          suan site approve {name}", err=True)
+
+
+def _reachable(join: str, broker: str) -> str:
+    """The join address; a broker that listens everywhere is reached where its own port is."""
+    host, _, port = join.rpartition(":")
+    return f"{broker.rpartition(':')[0]}:{port}" if host in ("0.0.0.0", "[::]", "") else join
 
 
 @site.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -134,10 +134,11 @@ class ScriptedBroker(agents_service_pb2_grpc.AgentsServicer):
         lease_class: str = "restart",
         lease_seconds: float = 600.0,
         with_spec: bool = True,
+        data: Mapping[str, str] | None = None,
     ) -> None:
         """Grant these attempts, each of one node."""
-        data = spec_bytes(spec or job())
-        digest = hashlib.sha256(data).hexdigest()
+        wish = spec_bytes(spec or job())
+        digest = hashlib.sha256(wish).hexdigest()
         grants = []
         for job_id, epoch in jobs:
             self.grant_seq += 1
@@ -153,6 +154,7 @@ class ScriptedBroker(agents_service_pb2_grpc.AgentsServicer):
                     spec_sha256=digest,
                     lease_class=lease_class,
                     lease_seconds=lease_seconds,
+                    data=data or {},
                 )
             )
         self.talk.say(
@@ -160,7 +162,7 @@ class ScriptedBroker(agents_service_pb2_grpc.AgentsServicer):
                 session=self.talk.hello.session,
                 term=self.term,
                 grants=grants,
-                specs={digest: data} if with_spec else {},
+                specs={digest: wish} if with_spec else {},
             )
         )
 

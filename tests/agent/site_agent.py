@@ -13,12 +13,13 @@ from types import MappingProxyType
 
 import grpc.aio
 
-from agent.assembly import Outside, StateDirectory, assemble, backend_of, profile_of
+from agent.assembly import Outside, StateDirectory, assemble, backend_of, profile_of, staging_of
 from agent.config import AgentConfig, ProbedPool
 from agent.control import read_mode, serve
 from agent.daemon import Daemon, Keeper
 from agent.inventory import DeclaredNode, DeclaredPool
-from agent.operator import Operator
+from agent.operations import Operator
+from agent.staging import Staging
 from agent.supervisor.messages import ModeSet
 from agent.survey import Survey
 from suan.errors import Unavailable
@@ -53,7 +54,10 @@ class Running:
 
 @asynccontextmanager
 async def agent(
-    address: str, settings: AgentConfig, keepers: Iterable[Keeper] = ()
+    address: str,
+    settings: AgentConfig,
+    keepers: Iterable[Keeper] = (),
+    staging: Staging | None = None,
 ) -> AsyncIterator[Running]:
     """A running agent, with its control socket; ends as by SIGTERM."""
     state_directory = StateDirectory(settings.state_dir)
@@ -62,6 +66,7 @@ async def agent(
             lambda: grpc.aio.insecure_channel(address),
             lambda: Unavailable("nothing answers", "", "BrokerUnreachable"),
             backend_of(settings, os.environ),
+            staging or staging_of(settings),
             QUICK,
         )
         survey = Survey(settings)

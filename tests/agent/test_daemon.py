@@ -21,8 +21,9 @@ from site_agent import agent, config
 from agent.assembly import StateDirectory
 from agent.control import ask
 from agent.daemon import Daemon
+from agent.staging import Limits, Staging
 from suan.errors import Conflict
-from suan.models import Launch
+from suan.models import Input, Launch
 
 SITE_AGENT = Path(__file__).with_name("site_agent.py")
 ROOT = Path(__file__).parents[2]
@@ -109,11 +110,11 @@ async def test_a_bundle_is_fetched_and_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "outcome", "code"),
-    [(b"something else", "rejected", "BundleUnavailable"), (b"", "failed", "BundleNotFound")],
+    ("sent", "code"),
+    [(b"something else", "BundleUnavailable"), (b"", "BundleNotFound")],
 )
 async def test_a_bundle_that_is_not_the_one_is_never_run(
-    tmp_path: Path, sent: bytes, outcome: str, code: str
+    tmp_path: Path, sent: bytes, code: str
 ) -> None:
     async with at_work(tmp_path) as (broker, _):
         wish = job("true", bundle=bundle_of("a", "b"))
@@ -123,7 +124,7 @@ async def test_a_bundle_that_is_not_the_one_is_never_run(
         broker.grant(("j1", 1), spec=wish)
         await broker.until(lambda: broker.told("j1"))
         (report,) = broker.reports("j1")
-        assert (report.outcome, report.failure.code) == (outcome, code)
+        assert (report.outcome, report.failure.code) == ("failed", code)
 
 
 async def test_a_thousand_jobs_come_to_their_ends_in_order(tmp_path: Path) -> None:
@@ -137,6 +138,50 @@ async def test_a_thousand_jobs_come_to_their_ends_in_order(tmp_path: Path) -> No
         numbers = [report.report_seq for report in broker.reports()]
         assert numbers == list(range(numbers[0], numbers[0] + 2_000))
         await broker.until(lambda: not daemon.supervisor.state.attempts)
+
+
+async def test_data_of_the_site_is_readable_while_the_job_runs(tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    (shelf / "proteins").mkdir(parents=True)
+    (shelf / "proteins" / "a.txt").write_text("MKV")
+    state = tmp_path / "state"
+    staging = Staging(state / "cache", (shelf,), Limits())
+    broker = ScriptedBroker()
+    async with serving(broker) as address, agent(address, config(state), staging=staging):
+        await broker.connected()
+        wish = job("cat $SUAN_DATA_DIR/proteins/a.txt", inputs=(Input("/d", "ds://proteins"),))
+        broker.grant(("j1", 1), spec=wish, data={"proteins": str(shelf / "proteins")})
+        await broker.until(lambda: len(broker.told("j1")) == 2)
+        assert (await broker.read_log("j1", 1)).data == b"MKV"
+        broker.grant(("j2", 1), spec=wish, data={"proteins": str(tmp_path / "elsewhere")})
+        broker.grant(("j3", 1), spec=wish)
+        await broker.until(lambda: broker.told("j2") and broker.told("j3"))
+        refused = [broker.reports(name)[0] for name in ("j2", "j3")]
+        assert [r.failure.code for r in refused] == ["DataRefused", "DataUnknown"]
+        assert {r.outcome for r in refused} == {"failed"}
+        broker.grant(("j4", 1))
+        await broker.until(lambda: len(broker.told("j4")) == 2)
+    assert list((state / "data").iterdir()) == []
+    assert (shelf / "proteins" / "a.txt").read_text() == "MKV"
+
+
+async def test_a_stop_ends_the_wait_for_data(tmp_path: Path) -> None:
+    """A server that never answers: the job is gone at once, and its cards are free."""
+    silent = await asyncio.start_server(lambda reader, writer: reader.read(), "127.0.0.1", 0)
+    host, port = silent.sockets[0].getsockname()
+    staging = Staging(tmp_path / "cache", (), Limits(private_hosts=frozenset({host})))
+    broker = ScriptedBroker()
+    async with serving(broker) as address:
+        async with agent(address, config(tmp_path), staging=staging) as running:
+            await broker.connected()
+            wish = job("true", inputs=(Input("/d", f"http://{host}:{port}/words.txt"),), cards=64)
+            broker.grant(("j1", 1), spec=wish, cards=64)
+            await broker.until(lambda: running.daemon.supervisor.state.attempts)
+            broker.stop("j1", 1, "Cancelled")
+            await broker.until(lambda: broker.told("j1") == ["rejected"])
+            broker.grant(("j2", 1), spec=job("true", cards=64), cards=64)
+            await broker.until(lambda: broker.told("j2") == ["started", "succeeded"])
+    silent.close()
 
 
 # --- the broker goes and comes --------------------------------------------------------

@@ -332,6 +332,7 @@ def test_no_history_breaks_the_promises(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("'slow' not in config.option.markexpr", reason="a campaign: -m slow")
 @pytest.mark.timeout(3_600)
 def test_no_history_of_a_long_campaign_breaks_the_promises() -> None:
     for seed in range(SEEDS, SEEDS_SLOW):

@@ -161,19 +161,25 @@ def carry_out(federation: Federation, kills: Iterable[Kill]) -> None:
 
 def settle(federation: Federation, ids: Iterable[str]) -> dict[str, Job]:
     """These jobs, once they have ended, all cards are free again and no process is left."""
+    jobs: dict[str, Job] = {}
     with federation.client() as client:
 
-        def ended() -> dict[str, Job] | None:
+        def ended() -> bool:
             for daemon in (federation.broker, *federation.agents.values()):
                 daemon.require_running()
-            jobs = {job.id: job for job in client.list()}
-            wanted = {key: jobs[key] for key in ids}
-            return wanted if all(job.state.terminal for job in wanted.values()) else None
+            known = {job.id: job for job in client.list()}
+            jobs.update({key: known[key] for key in ids})
+            return all(job.state.terminal for job in jobs.values())
 
         def all_free() -> bool:
             return {offer.site: offer.cards_free for offer in client.offers()} == CARDS
 
-        jobs: dict[str, Job] = wait_until(ended, "all jobs to end", SETTLE_SECONDS)
+        try:
+            wait_until(ended, "all jobs to end", SETTLE_SECONDS)
+        except TimeoutError as error:
+            raise AssertionError(
+                [job for job in jobs.values() if not job.state.terminal]
+            ) from error
         wait_until(all_free, "all cards to be free", SETTLE_SECONDS)
     wait_until(lambda: not processes_left(federation.folder), "all processes to end")
     return jobs
@@ -185,6 +191,7 @@ def require_once(federation: Federation, witness: Witness, ids: Iterable[str]) -
     executions = witness.executions()
     assert faults(executions, jobs, CARDS) == []
     assert run_again(executions) == set()
+    assert witness.mute() == []
     require_no_traceback(federation)
     return jobs
 

@@ -50,6 +50,7 @@ fi
 """
 
 
+@pytest.mark.timeout(400)  # of which a quiet machine needs the sixth part
 @pytest.mark.parametrize(
     ("runtime", "kills"), [("local", 20), pytest.param("ray", 3, marks=pytest.mark.slow)]
 )
@@ -86,7 +87,7 @@ def test_the_broker_may_die_at(point: str, federation: Federation, witness: Witn
     load = Load(federation, wishes(witness, random.Random(SEED)))
     load.start()
     federation.broker.kill()
-    for count in (1, 10, 40):
+    for count in (1, 30):
         federation.launch_broker(SUAN_CRASH_POINT=f"{point}:{count}")
         assert federation.broker.wait(SETTLE_SECONDS) == DIED
     federation.launch_broker()
@@ -96,7 +97,7 @@ def test_the_broker_may_die_at(point: str, federation: Federation, witness: Witn
 @pytest.mark.parametrize("point", AGENT_POINTS)
 def test_an_agent_may_die_at(point: str, federation: Federation, witness: Witness) -> None:
     agent, model = federation.agents["guiyang"], MODELS["guiyang"]
-    load = Load(federation, iter(lambda: [witness.spec(model, seconds=0.5)], None))
+    load = Load(federation, iter(lambda: [witness.spec(model, seconds=1.5)], None))
     load.start()
     agent.kill()
     for count in (1, 4):

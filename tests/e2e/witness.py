@@ -83,13 +83,20 @@ class Witness:
         )
 
     def executions(self) -> list[Execution]:
-        """All processes that have begun, in order of job, epoch and rank."""
-        return [self._read(path) for path in sorted(self._folder.iterdir())]
+        """All processes that have spoken, in order of job, epoch and rank."""
+        read = map(self._read, sorted(self._folder.iterdir()))
+        return [execution for execution in read if execution is not None]
 
-    def _read(self, path: Path) -> Execution:
+    def mute(self) -> list[str]:
+        """Processes that began and have not spoken, or not yet."""
+        return [path.name for path in self._folder.iterdir() if self._read(path) is None]
+
+    def _read(self, path: Path) -> Execution | None:
         job_id, epoch, rank, pid = path.name.split(".")
         whole, _, _ = path.read_text().rpartition("\n")  # a killed process may leave half a line
         lines = [line.split() for line in whole.splitlines()]
+        if not lines:
+            return None
         assert [line[0] for line in lines].count("start") == 1, f"{path.name} says {whole!r}"
         _, started, site, cards, fence_pid = lines[0]
         return Execution(

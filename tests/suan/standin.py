@@ -74,6 +74,7 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
         self.datasets: dict[str, Any] = {}
         self.network = network_pb2.Network()
         self.ca_pem = b""
+        self.join_address = "127.0.0.1:1"
         self.on_watch: Callable[[], object] = lambda: None
         self._changes: list[job_pb2.Job] = []
         self._changed = asyncio.Event()
@@ -84,6 +85,10 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
 
     def fail(self, method: str, *faults: Fault) -> None:
         self._faults[method].extend(faults)
+
+    def remember(self, before: StandIn) -> None:
+        """What was durable in a broker that ended is still there in the next."""
+        self.jobs, self.specs, self._changes = before.jobs, before.specs, before._changes
 
     def forgive(self) -> None:
         self._faults.clear()
@@ -325,7 +330,7 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
             token="abc123." + "x" * 25,
             expires_at=4_000_000_000.0,
             ca_pem=self.ca_pem,
-            join_address="127.0.0.1:1",
+            join_address=self.join_address,
         )
         return await self._unary("CreateToken", request, context, lambda: answer)
 
@@ -401,8 +406,8 @@ class Served:
 
 
 @contextmanager
-def served(keys: Identities, port: int = 0) -> Iterator[Served]:
-    """A stand-in on loopback until the context is left."""
+def served(keys: Identities, before: Served | None = None) -> Iterator[Served]:
+    """A stand-in on loopback until the context is left; at the port of the one `before`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -410,6 +415,7 @@ def served(keys: Identities, port: int = 0) -> Iterator[Served]:
     def run(work: Awaitable[Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, loop).result(20)  # type: ignore[arg-type]
 
+    port = int(before.address.rpartition(":")[2]) if before else 0
     broker, server, taken = run(_start(keys, port))
     try:
         yield Served(broker, f"127.0.0.1:{taken}", keys, loop)

@@ -135,3 +135,33 @@ def test_a_closed_pipe_is_no_error_to_speak_of() -> None:
     line = f"set -o pipefail; {suan} schema | true"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_terminal_gets_a_table_without_boxes(colour: bool) -> None:
+    """NO_COLOR is obeyed; a narrow terminal folds and cuts nothing off."""
+    main, terminal = os.openpty()
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    environment |= {"TERM": "xterm-256color", "COLUMNS": "60"} | (
+        {} if colour else {"NO_COLOR": "1"}
+    )
+    suan = str(Path(sys.executable).parent / "suan")
+    command = [suan, "accelerators", "hygon-bw1000"]
+    with subprocess.Popen(command, stdout=terminal, env=environment) as process:
+        os.close(terminal)
+        said = b""
+        while part := _read(main):
+            said += part
+    os.close(main)
+    text = said.decode()
+    assert process.returncode == 0
+    assert ("\x1b[" in text) is colour
+    assert not set("│┃─━┏╭|") & set(text)
+    assert "bf16_" in text and "supernode_" in text
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # its other end is closed
+        return b""

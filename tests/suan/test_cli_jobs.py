@@ -162,6 +162,15 @@ def after_submission(stand: Served, work: Callable[[str], None]) -> None:
     stand.broker.on_watch = lambda: [work(job_id) for job_id in list(stand.broker.jobs)]
 
 
+def test_secrets_that_cannot_be_sent_are_refused_and_not_dropped(
+    at_stand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
+    outcome = at_stand("submit", "-", stdin=JOB + "secrets: {HF_TOKEN: null}\n")
+    assert outcome.code == 1
+    assert "[SecretsUnsupported]" in outcome.err and "s3cret" not in outcome.err
+
+
 # --- run --------------------------------------------------------------------
 
 
@@ -178,7 +187,7 @@ def test_run_stays_with_the_job(at_stand: Any, stand: Served) -> None:
     assert (outcome.code, outcome.out) == (3, "out 出\n")
     assert "err\n" in outcome.err
     assert "failed after 1m00s at shenzhen" in outcome.err and "exit code 3" in outcome.err
-    ((job_id, data),) = stand.broker.specs.items()
+    (data,) = stand.broker.specs.values()
     spec = job_pb2.JobSpec.FromString(data)
     assert (spec.name, spec.variants[0].run) == ("try", "ls -l 'a b'")
     assert spec.variants[0].accelerators_per_node == 2
@@ -219,7 +228,11 @@ def test_lines_of_several_ranks_say_which(at_stand: Any, stand: Served) -> None:
 
 
 def test_ctrl_c_detaches_and_never_cancels(stand: Served, at_stand: Any) -> None:
-    after_submission(stand, stand.broker.begin)
+    def work(job_id: str) -> None:
+        if not stand.broker.jobs[job_id].attempts:
+            stand.broker.begin(job_id)
+
+    after_submission(stand, work)
     stand.broker.logs = {(1, 0, "stdout"): b"first line\n"}
     stand.broker.logs_open = {1}
     command = [SUAN, "run", "--gpus", "ascend-910b:1", "--", "sleep", "1000"]
@@ -326,7 +339,8 @@ def test_watching_prints_each_change(at_stand: Any, stand: Served, job: str) -> 
     assert watching.stdout.readline().split()[2] == "RUNNING"
     watching.send_signal(signal.SIGINT)
     _, words = watching.communicate(timeout=60)
-    assert watching.returncode == 130 and "Traceback" not in words
+    assert watching.returncode == 130, words
+    assert "Traceback" not in words
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

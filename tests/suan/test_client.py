@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import grpc
 import pytest
-from standin import Fault, Identities, Served, identities
+from standin import Fault, Identities, Served, identities, served
 
 from scheduler.model import Link, Network, NetworkNode, Verdict
 from suan import administration, client, retry
@@ -172,6 +172,25 @@ def test_watch_goes_on_after_a_break_without_loss_or_repetition(stand: Served) -
 
     assert call(stand, watched) == list(range(1, 10))
     assert stand.broker.count("Watch") == 3
+
+
+def test_a_watch_outlives_a_restart_of_the_broker(keys: Identities) -> None:
+    async def watched(first: Served, ends: contextlib.ExitStack) -> list[int]:
+        async with Client.connect(address=first.address, identity=keys.user) as c:
+            c.transport.backoff = retry.Backoff(0.001, 0.01)
+            (submitted,) = await c.submit(SPEC)
+            async with contextlib.aclosing(c.watch([submitted.id])) as jobs:
+                seen = [(await anext(jobs)).revision]
+                await asyncio.to_thread(ends.close)
+                with served(keys, before=first) as second:
+                    second.do(lambda: second.broker.remember(first.broker))
+                    second.do(lambda: second.broker.begin(submitted.id))
+                    seen.append((await anext(jobs)).revision)
+        return seen
+
+    with contextlib.ExitStack() as ends:
+        first = ends.enter_context(served(keys))
+        assert asyncio.run(asyncio.wait_for(watched(first, ends), 60)) == [1, 2]
 
 
 def test_wait_answers_in_the_order_of_the_ids(

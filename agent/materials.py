@@ -1,0 +1,92 @@
+"""What a run needs before it can be submitted: the user's files, and data to read.
+
+Joins bundles and staging. Each run's data lies in a directory of its own, which goes when
+the run has ended; the data itself is never touched. Knows launches and files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from agent.backends import RunOrder
+from agent.bundles import BundleFailed, Bundles
+from agent.staging import Staging, StagingRefused
+from agent.supervisor.messages import Launch
+from agent.supervisor.values import Failure
+from suan.models import Input
+
+log = logging.getLogger(__name__)
+
+
+class MaterialsMissing(Exception):
+    """The run cannot begin; `failure` says what it lacks."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Materials:
+    """The bundles and the data of this site's runs."""
+
+    def __init__(self, bundles: Bundles, staging: Staging, directory: Path) -> None:
+        """`directory`: where each run's data directory is made, named as the run."""
+        self._bundles = bundles
+        self._staging = staging
+        self._directory = directory
+        self._staged: set[str] = set()  # runs with a data directory
+
+    @contextlib.asynccontextmanager
+    async def ready(self, launch: Launch) -> AsyncIterator[RunOrder]:
+        """The order with all in place; may be cancelled. Raises MaterialsMissing."""
+        order = launch.order
+        async with contextlib.AsyncExitStack() as lent:
+            try:
+                if launch.bundle_sha256:
+                    path = await lent.enter_async_context(self._bundles.lend(launch.bundle_sha256))
+                    order = replace(order, bundle_path=str(path))
+                if launch.inputs:
+                    order = replace(order, data_directory=str(await self._stage(launch)))
+            except BundleFailed as error:
+                raise MaterialsMissing(error.failure) from error
+            except StagingRefused as error:
+                failure = Failure(error.category.value, error.code, str(error))
+                raise MaterialsMissing(failure) from error
+            yield order
+
+    def held_by(self, name: str) -> bool:
+        """Whether the run of that name has a data directory."""
+        return name in self._staged
+
+    async def release(self, name: str) -> None:
+        """The run of that name needs its data no more. A failure is told and borne."""
+        if name not in self._staged:
+            return
+        try:
+            await self._staging.release(self._directory / name)
+            self._staged.discard(name)
+        except StagingRefused as error:
+            log.error("the data directory of %s is not removed: %s", name, error)
+
+    async def keep_only(self, live: Iterable[str]) -> None:
+        """After a restart: remove the data directories of runs that are no more."""
+        kept = set(live)
+        if self._directory.is_dir():
+            self._staged = {path.name for path in self._directory.iterdir()}
+        for name in sorted(self._staged - kept):
+            await self.release(name)
+
+    async def close(self) -> None:
+        """End all downloads; what they brought is kept."""
+        await self._staging.close()
+
+    async def _stage(self, launch: Launch) -> Path:
+        directory = self._directory / launch.order.name
+        self._staged.add(launch.order.name)
+        inputs = [Input(item.path, item.source, item.writable) for item in launch.inputs]
+        await self._staging.stage(inputs, dict(launch.data), directory)
+        return directory

@@ -1,0 +1,101 @@
+"""`Port` over a leader actor: what a gateway behind Ray asks the leader through."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import ray.exceptions
+
+from broker.asks import LogAsk, LogPart
+from broker.core.messages import Event, Reply
+from broker.feed import Changes
+from broker.queries import Query
+from broker.ray_app.settings import OUTBOUND_MAX, Answer
+from scheduler.model import Demand, Explanation
+from suan.errors import Unavailable
+
+
+class RayPort:
+    """`Port` over a leader actor: calls are batched, agents' events keep their order."""
+
+    def __init__(self, leader: Any) -> None:
+        self._leader = leader
+        self._admits: list[Event | Answer] = []
+        self._admitting: asyncio.Task[None] | None = None
+        self._posts: list[tuple[Event, asyncio.Future[Reply | None]]] = []
+        self._posting = False
+
+    async def post(self, event: Event) -> Reply | None:
+        running = asyncio.get_running_loop()
+        future: asyncio.Future[Reply | None] = running.create_future()
+        self._posts.append((event, future))
+        if not self._posting:
+            self._posting = True
+            running.call_soon(lambda: asyncio.ensure_future(self._flush_posts()))
+        return await future
+
+    async def _flush_posts(self) -> None:
+        batch, self._posts = self._posts, []
+        self._posting = False
+        try:
+            replies = await self._call(self._leader.post.remote([event for event, _ in batch]))
+        except Unavailable as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), reply in zip(batch, replies, strict=True):
+            if not future.done():
+                future.set_result(reply)
+
+    def post_soon(self, event: Event) -> None:
+        self._admit(event)
+
+    def answer(self, request_id: str, part: LogPart) -> None:
+        self._admit((request_id, part))
+
+    def _admit(self, item: Event | Answer) -> None:
+        if len(self._admits) >= OUTBOUND_MAX:
+            return  # the leader is away; agents say everything again in their next session
+        self._admits.append(item)
+        if self._admitting is None or self._admitting.done():
+            self._admitting = asyncio.ensure_future(self._flush_admits())
+
+    async def _flush_admits(self) -> None:
+        while self._admits:
+            batch, self._admits = self._admits, []
+            with suppress(Unavailable):
+                await self._call(self._leader.admit.remote(batch))
+
+    async def read(self, query: Query) -> Any:
+        return await self._call(self._leader.read.remote(query))
+
+    async def changes(self, after: int, wait_seconds: float) -> Changes:
+        found: Changes = await self._call(self._leader.changes.remote(after, wait_seconds))
+        return found
+
+    async def explain(self, key: str, job_id: str) -> tuple[Explanation | None, float]:
+        found: tuple[Explanation | None, float] = await self._call(
+            self._leader.explain.remote(key, job_id)
+        )
+        return found
+
+    async def plan(self, demand: Demand, tenant: str) -> Explanation:
+        found: Explanation = await self._call(self._leader.plan.remote(demand, tenant))
+        return found
+
+    async def ask(self, site: str, ask: LogAsk) -> LogPart:
+        found: LogPart = await self._call(self._leader.ask.remote(site, ask))
+        return found
+
+    async def _call(self, pending: Any) -> Any:
+        try:
+            return await pending
+        except ray.exceptions.RayActorError:
+            raise Unavailable(
+                "the leader is starting again", "nothing was lost; try again", "LeaderStarting"
+            ) from None
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None

@@ -1,0 +1,5 @@
+"""`python -m suan.cli`: the same as `suan`."""
+
+from suan.cli import main
+
+main()
