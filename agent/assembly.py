@@ -31,6 +31,7 @@ from agent.runs import Runs
 from agent.session.calls import get_bundle
 from agent.session.stream import Connect, Diagnose, Session
 from agent.staging import Limits, Staging
+from agent.staging.values import GIB
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Settings
 from agent.survey import Survey
@@ -129,7 +130,10 @@ def backend_of(config: AgentConfig, environment: Mapping[str, str]) -> Backend:
 
 def staging_of(config: AgentConfig) -> Staging:
     """Where inputs come from, and may come from."""
-    return Staging(config.state_dir / CACHE_DIRECTORY, (), Limits())
+    kept = round(config.data_gib_max * GIB)
+    hosts = frozenset(host.lower() for host in config.data_hosts)
+    limits = Limits(cache_bytes_max=kept, file_bytes_max=kept, private_hosts=hosts)
+    return Staging(config.state_dir / CACHE_DIRECTORY, config.data_roots, limits)
 
 
 def assemble(

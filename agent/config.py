@@ -56,6 +56,9 @@ class AgentConfig:
     restart_seconds: float = 120.0
     tenants_allowed: tuple[str, ...] = ()  # empty: all
     tenants_denied: tuple[str, ...] = ()
+    data_roots: tuple[Path, ...] = ()  # whose datasets jobs may read
+    data_gib_max: float = 100.0  # of downloaded inputs that are kept
+    data_hosts: tuple[str, ...] = ()  # with private addresses, that inputs may come from
     environment: Mapping[str, str] = field(default_factory=dict)  # for every job of this site
     names: Mapping[str, str] = field(default_factory=dict)  # what tools print -> canonical model
 
@@ -113,11 +116,13 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
     state_dir = base / values.pop("state_dir")
     identity_dir = values.pop("identity_dir", "")
     tenants = values.pop("tenants", {})
+    data_roots = tuple(base / root for root in values.pop("data_roots", ()))
     return AgentConfig(
         pools=pools,
         state_dir=state_dir,
         identity_dir=base / identity_dir if identity_dir else state_dir / "identity",
         city=values.pop("city", values["site"]),
+        data_roots=data_roots,
         tenants_allowed=tenants.get("allowed", ()),
         tenants_denied=tenants.get("denied", ()),
         environment=MappingProxyType(dict(values.pop("environment", ()))),

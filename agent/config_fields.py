@@ -205,6 +205,17 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
         ),
         Field("state_dir", text(limits.DIRECTORY), "on a local disk", required=True),
         Field("identity_dir", text(limits.DIRECTORY), "default: identity in state_dir"),
+        Field(
+            "data_roots",
+            ListOf(text(limits.DIRECTORY)),
+            "directories whose datasets jobs may read; default: none",
+        ),
+        Field("data_gib_max", _number(1, 1e9, "GiB"), "of downloaded inputs kept; default: 100"),
+        Field(
+            "data_hosts",
+            ListOf(text(ADDRESS)),
+            "servers with private addresses that inputs may come from; default: none",
+        ),
         Field("city", text(PLACE), "the site's place in the national network; default: site"),
         Field("region", text(RAW_NAME), "for rules of data residency"),
         Field("backend", _words(*BACKENDS), "the site's cluster manager; default: process"),

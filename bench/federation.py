@@ -213,7 +213,7 @@ class Federation:
 
     def _join(self, site: SiteSpec) -> None:
         place = self.folder / "sites" / site.name
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         with self.client(self.admin) as admin:
             token = admin.create_token(site.name)
             file = place / "join.yaml"

@@ -91,7 +91,8 @@ def run_gang() -> list[dict[str, Any]]:
 
 def run_near_data() -> list[dict[str, Any]]:
     chapter("(c) Data: 200 GB lie at Zhengzhou, so the job goes there")
-    data = ROOT / "examples" / "near_data" / "protein-200g"
+    data = STATE / "sites" / "zhengzhou" / "data" / "protein-200g"
+    shutil.copytree(ROOT / "examples" / "near_data" / "protein-200g", data)
     show(
         "--context",
         "local-admin",

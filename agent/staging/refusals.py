@@ -51,5 +51,5 @@ def disk_full(why: str) -> StagingRefused:
     return StagingRefused(
         "DiskFull",
         f"no room for the data at this site: {why}",
-        "try again when other jobs have ended; the site's operator can raise data_bytes_max",
+        "try again when other jobs have ended; the site's operator can raise data_gib_max",
     )

@@ -47,6 +47,17 @@ class SiteAttempts:
         self.epochs[job_id] = epoch
         self.digest ^= attempt_digest(job_id, epoch)
 
+    def note(self, job: Job, attempt: Attempt) -> None:
+        """What else there is to know of a live attempt, as it is now."""
+        for known, holds in (
+            (self.stopping, job.state is JobState.CANCELLING),
+            (self.orphaned, attempt.state is AttemptState.ORPHANED),
+        ):
+            if holds:
+                known[job.id] = attempt.epoch
+            elif known:
+                known.pop(job.id, None)
+
     def discard(self, job_id: str) -> None:
         epoch = self.epochs.pop(job_id, None)
         self.stopping.pop(job_id, None)
@@ -140,35 +151,35 @@ class State:
                 self.arrays.setdefault(job.array_id, {})[job.id] = None
             self.spec_uses[job.spec_sha256] = self.spec_uses.get(job.spec_sha256, 0) + 1
         else:
-            self._unindex(old)
+            self._unfile(old)
         self.jobs[job.id] = job
         self.revision = max(self.revision, job.revision)
-        self._index(job, again=old is not None)
-
-    def _index(self, job: Job, again: bool) -> None:
         if job.state is JobState.QUEUED:
-            self.queue.add(job, self.specs[job.spec_sha256], again)
+            self.queue.add(job, self.specs[job.spec_sha256], again=old is not None)
         elif job.terminal:
             self.finished[job.id] = None
-        attempt = job.live_attempt
-        if attempt is not None:
-            self._hold(job, attempt, +1)
-            site = self.attempts.setdefault(attempt.site, SiteAttempts())
-            site.add(job.id, attempt.epoch)
-            if job.state is JobState.CANCELLING:
-                site.stopping[job.id] = attempt.epoch
-            if attempt.state is AttemptState.ORPHANED:
-                site.orphaned[job.id] = attempt.epoch
+        self._follow(old, job)
 
-    def _unindex(self, job: Job) -> None:
+    def _unfile(self, job: Job) -> None:
         if job.state is JobState.QUEUED:
             self.queue.discard(job, self.specs[job.spec_sha256])
         elif job.terminal:
             self.finished.pop(job.id, None)
-        attempt = job.live_attempt
-        if attempt is not None:
-            self._hold(job, attempt, -1)
-            self.attempts[attempt.site].discard(job.id)
+
+    def _follow(self, old: Job | None, new: Job | None) -> None:
+        """Keep account of a job's live attempt; most changes of a job do not change it."""
+        before = old.live_attempt if old else None
+        after = new.live_attempt if new else None
+        moved = (before.epoch if before else 0) != (after.epoch if after else 0)
+        if old is not None and before is not None and moved:
+            self._hold(old, before, -1)
+            self.attempts[before.site].discard(old.id)
+        if new is not None and after is not None:
+            site = self.attempts.setdefault(after.site, SiteAttempts())
+            if moved:
+                self._hold(new, after, +1)
+                site.add(new.id, after.epoch)
+            site.note(new, after)
 
     def _hold(self, job: Job, attempt: Attempt, sign: int) -> None:
         cards = sign * attempt.cards
@@ -181,7 +192,8 @@ class State:
         job = self.jobs.pop(job_id, None)
         if job is None:
             return
-        self._unindex(job)
+        self._unfile(job)
+        self._follow(job, None)
         self.by_tenant[job.tenant].pop(job_id, None)
         if job.array_id:
             members = self.arrays[job.array_id]

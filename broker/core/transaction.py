@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from broker.core.lifecycle import JobEvent, next_job_state
+from broker.core.lifecycle import JOB_TERMINAL, JobEvent, next_job_state
 from broker.core.limits import Limits
 from broker.core.messages import Grant, Grants, Now, Send, SiteMessage
 from broker.core.presence import SitePresence
@@ -94,11 +94,9 @@ class Transaction:
             state,
             attempts,
             failure,
-            0.0,
+            self.now.wall if state in JOB_TERMINAL else 0.0,
             self.state.revision + 1,
         )
-        if changed.terminal:
-            changed = replace(changed, finished_at=self.now.wall)
         self.put(changed)
         return changed
 

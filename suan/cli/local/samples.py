@@ -37,6 +37,7 @@ class Sample:
             "region": self.region,
             "backend": "process",
             "grace_seconds": GRACE_SECONDS,
+            "data_roots": ["data"],
             "pools": [
                 {
                     "name": self.pool,
