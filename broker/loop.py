@@ -104,7 +104,11 @@ class Loop:
         return None
 
     def _renew(self, event: Heartbeat) -> None:
-        """Renew a site's leases while nothing can be stored, and say nothing else to it."""
+        """Renew a site's leases while nothing can be stored, and say nothing else to it.
+
+        A lease that is answered for is not stored, so this waits for no commit; to stop an
+        attempt does, for the wish to stop it may not be durable yet.
+        """
         step = self.core.handle([event], self.clock())
         self._unstored.extend(step.records)
         replies = [

@@ -172,6 +172,10 @@ _FAILURES = {
         "The site never started the attempt and never will.",
         "Nothing: it is tried again and costs nothing.",
     ),
+    "ImagesUnsupported": (
+        "Sites run jobs natively in this version, not in container images.",
+        "Leave `image` out of the job file.",
+    ),
     "UnreadableSpec": (
         "The site cannot read the job's specification: its agent is older.",
         "Ask the site's operator to update the agent, or allow other sites.",

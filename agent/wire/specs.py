@@ -18,6 +18,8 @@ from suan.wire import spec_from_bytes
 SPECS_BYTES_MAX = 256 * 1024 * 1024
 SPEC_OVERHEAD_BYTES = 4_096  # of the values that a small spec becomes
 
+Tasks = tuple[Task | Failure, ...] | Failure  # by variant; a failure: none can be run
+
 
 class SpecMissing(Exception):
     """A grant names a spec that this session does not have."""
@@ -31,7 +33,9 @@ class Specs:
         self._grace_seconds = grace_seconds
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._specs: OrderedDict[str, tuple[tuple[Task, ...] | Failure, int]] = OrderedDict()
+        self._specs: OrderedDict[str, tuple[tuple[Task | Failure, ...] | Failure, int]] = (
+            OrderedDict()
+        )
 
     def add(self, digest: str, data: bytes) -> None:
         """Keep a spec; what its digest does not fit is as good as missing."""
@@ -58,7 +62,7 @@ class Specs:
         return tasks[variant]
 
 
-def _read(data: bytes, grace_seconds: float) -> tuple[Task, ...] | Failure:
+def _read(data: bytes, grace_seconds: float) -> Tasks:
     try:
         spec = spec_from_bytes(data)
     except InvalidSpec as error:
@@ -66,7 +70,10 @@ def _read(data: bytes, grace_seconds: float) -> tuple[Task, ...] | Failure:
     return tuple(_task(spec, variant, grace_seconds) for variant in spec.variants)
 
 
-def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task:
+def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task | Failure:
+    if variant.image:  # no backend of this version runs them; to ignore one would be a lie
+        message = "sites run jobs natively in this version, not in container images"
+        return Failure("user", "ImagesUnsupported", f"{message}; leave `image` out")
     accelerator, bundle = variant.accelerator, spec.bundle
     return Task(
         num_nodes=variant.num_nodes,

@@ -17,7 +17,6 @@ class Limits:
     approval_seconds: float = 72 * 3_600.0  # a request to join waits so long from its first use
     datasets_max: int = 10_000
     bundles_bytes_max: int = 256 << 20
-    bundle_bytes_max: int = 2 << 20
     bundle_unused_seconds: float = 3_600.0  # one that no job names makes room after so long
     retention_seconds: float = 7 * 86_400.0  # of finished jobs
     attempts_max: int = 10  # of one job, whoever was at fault
@@ -35,9 +34,6 @@ class Limits:
     lost_seconds: float = 120.0  # silence after which attempts are orphaned
     clock_drift: float = 0.001  # bound on relative rate error of either clock
     kill_seconds: float = 30.0  # from a lease's end to verified death at a site
-    lease_seconds: float = 600.0  # of class "restart"
-    lease_seconds_min: float = 60.0
-    lease_seconds_max: float = 86_400.0
 
     def takeback_seconds(self, lease_seconds: float) -> float:
         """How long the broker waits, on its own clock, before an unheard lease is over."""

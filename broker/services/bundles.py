@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from broker.core.limits import Limits
 from suan.errors import InvalidRequest, ResourceExhausted
 
+BUNDLE_BYTES_MAX = 2 << 20
 _GZIP = b"\x1f\x8b"
 
 
 def checked_bundle(data: bytes) -> str:
     """The digest of a bundle that may be kept. Raises InvalidRequest, ResourceExhausted."""
-    most = Limits().bundle_bytes_max
-    if len(data) > most:
+    if len(data) > BUNDLE_BYTES_MAX:
         raise ResourceExhausted(
-            f"the bundle has {len(data):,} bytes; at most {most:,} are taken",
+            f"the bundle has {len(data):,} bytes; at most {BUNDLE_BYTES_MAX:,} are taken",
             "keep large files in a dataset, or list them in .suanignore",
             "BundleTooLarge",
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 from hashlib import sha256
 
-from broker.core.limits import Limits
 from broker.core.rows import Spec
 from scheduler.model import AcceleratorClass, Demand, Precision, Variant, Work
 from suan import catalogue
@@ -34,11 +33,9 @@ def read_spec(data: bytes) -> Spec:
 def core_spec(digest: str, data: bytes) -> Spec:
     """As `read_spec`, for bytes whose digest is known."""
     wish = spec_from_bytes(data)
-    problems = (*check(wish), *_unknown_models(wish))
+    problems = (*check(wish), *_unknown_models(wish), *_secrets(wish))
     if problems:
         raise InvalidSpec(problems=problems)
-    limits = Limits()
-    lease = wish.lease.seconds or LEASE_SECONDS[wish.lease.lease_class]
     return Spec(
         sha256=digest,
         data=data,
@@ -48,7 +45,7 @@ def core_spec(digest: str, data: bytes) -> Spec:
         retry_max=wish.retry.max,
         retry_on=wish.retry.on,
         lease_class=wish.lease.lease_class,
-        lease_seconds=min(max(lease, limits.lease_seconds_min), limits.lease_seconds_max),
+        lease_seconds=wish.lease.seconds or LEASE_SECONDS[wish.lease.lease_class],
         parallel_max=wish.array.parallel_max if wish.array else 0,
     )
 
@@ -114,3 +111,12 @@ def _unknown_models(wish: JobSpec) -> list[Problem]:
             message = f"no accelerator model {name!r}"
             found.append(Problem("UnknownAccelerator", 0, 0, path, message, nearest))
     return found
+
+
+def _secrets(wish: JobSpec) -> list[Problem]:
+    """A job that would not get its secrets must not be taken."""
+    if not wish.secrets:
+        return []
+    message = "this version cannot carry the values of secrets to a site"
+    hint = "let the job read them from a file at the site"
+    return [Problem("SecretsUnsupported", 0, 0, "secrets", message, hint)]

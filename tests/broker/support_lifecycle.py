@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from broker.core.lifecycle import ATTEMPT_TABLE, JOB_TABLE, AttemptState, JobState
 
@@ -37,9 +38,9 @@ def page() -> str:
     )
 
 
-def _diagram(table: Mapping[tuple[StrEnum, StrEnum], StrEnum], first: StrEnum, birth: str) -> str:
+def _diagram(table: Mapping[tuple[Any, Any], StrEnum], first: StrEnum, birth: str) -> str:
     """One Mermaid state diagram: parallel arrows are one arrow with several events."""
-    arrows: dict[tuple[StrEnum, StrEnum], list[str]] = {}
+    arrows: dict[tuple[Any, StrEnum], list[str]] = {}
     for (state, event), target in table.items():
         arrows.setdefault((state, target), []).append(event.value)
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first.value}: {birth}"]

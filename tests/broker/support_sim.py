@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from support_core import spec_of
 from support_sim_agent import Agent
@@ -185,4 +186,4 @@ class Federation:
             agent.heal()
         for site in SITES:
             for moment in (0.0, 90.0, 180.0):
-                self.world.after(moment, lambda site=site: self._drain(site, False))
+                self.world.after(moment, partial(self._drain, site, False))

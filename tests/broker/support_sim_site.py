@@ -13,7 +13,7 @@ from support_sim_run import Machine
 from support_sim_stream import AgentStream
 from support_sim_world import World
 
-from broker.core.messages import Report
+from broker.core.messages import Event, Report
 from scheduler.model import Pool, Slice, Supernode
 
 
@@ -81,6 +81,9 @@ class Site:
         raise NotImplementedError
 
     def _tell_capacity(self) -> None:
+        raise NotImplementedError
+
+    def _up(self, event: Event) -> None:
         raise NotImplementedError
 
     # --- life -----------------------------------------------------------------------

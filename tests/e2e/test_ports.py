@@ -15,7 +15,7 @@ from broker.config import load_config as load_broker_config
 from suan import catalogue
 from suan.identity.directory import load_identity
 
-SAMPLES = Path(__file__).parents[2] / "deploy" / "samples"
+SAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 SECONDS = 5.0
 
 
@@ -54,5 +54,7 @@ def test_nothing_is_answered_in_the_clear(federation: Federation) -> None:
 
 def test_the_samples_can_be_read() -> None:
     assert load_broker_config(SAMPLES / "broker.yaml", {}).runtime == "ray"
-    agent = load_agent_config(SAMPLES / "agent.yaml", catalogue.load())
-    assert sum(len(pool.nodes) * pool.cards_per_node for pool in agent.declared_pools) == 128
+    for site, cards in (("shenzhen", 32), ("zhengzhou", 32), ("guiyang", 16)):
+        agent = load_agent_config(SAMPLES / f"{site}.yaml", catalogue.load())
+        pools = agent.declared_pools
+        assert sum(len(pool.nodes) * pool.cards_per_node for pool in pools) == cards
