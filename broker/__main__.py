@@ -14,7 +14,7 @@ def main() -> None:
         from broker.command import cli
     except ModuleNotFoundError as error:
         sys.stderr.write(
-            f"suan-broker: {error.name} is not installed [PartMissing]\n"
+            f"suan-broker: {error.name} is not installed [PackageMissing]\n"
             "  hint: pip install 'suan[broker]'\n"
         )
         sys.exit(1)

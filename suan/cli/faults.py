@@ -17,6 +17,7 @@ import click
 
 from suan.errors import ExitCode, SuanError
 
+EXTRAS = ("agent", "broker", "cryptography", "ray")  # what a bare install leaves out
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell would say
 
 
@@ -35,6 +36,10 @@ def report(error: BaseException) -> int:
         case SuanError():
             _tell(error)
             return error.exit_code
+        case ModuleNotFoundError() if error.name in EXTRAS:
+            missing = f"{error.name} is not installed: this command needs more than the client"
+            _tell(SuanError(missing, "pip install 'suan[broker]'", "PackageMissing"))
+            return ExitCode.ERROR
         case BrokenPipeError():
             # The interpreter flushes at exit, into a pipe that nobody reads.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -58,7 +58,7 @@ class Secrets:
                 hint = f"write `{name}: null` and give the value at submit"
                 reader.report(below, Fault("SecretInFile", message, hint))
             elif name not in reader.given:
-                hint = f"submit with --secret {name}=… or export {name}"
+                hint = f"export {name}"
                 reader.report(below, Fault("MissingSecret", "must be given at submit", hint))
             names.append(name)
         return tuple(sorted(names)) if reader.sound(path) else None

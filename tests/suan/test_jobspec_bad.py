@@ -130,7 +130,7 @@ LINES = [
     ("envs: {9A: x}", "BadText", "envs.9A", "a variable name"),
     ("envs: {SUAN_SITE: x}", "BadText", "envs.SUAN_SITE", "outside SUAN_*"),
     ('envs: {A: "a\\0b"}', "BadCharacter", "envs.A", "NUL"),
-    ("secrets: {T: null}", "MissingSecret", "secrets.T", "--secret T="),
+    ("secrets: {T: null}", "MissingSecret", "secrets.T", "export T"),
     ("secrets: {T: abc}", "SecretInFile", "secrets.T", "write `T: null`"),
     # rules between values
     ("placement: {sites: [a], not_sites: [a]}", "Contradiction", "placement", "same site: a"),
