@@ -24,6 +24,7 @@ from suan.jobspec.reader import Reader
 
 FILE_BYTES_MAX = 1024 * 1024
 NODE_ADDRESS = "127.0.0.1"
+SAMPLE = "deploy/examples/agent.yaml is a whole one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class AgentConfig:
 def load_config(path: Path, catalogue: Catalogue) -> AgentConfig:
     """The configuration in `path`; relative paths in it start at its directory.
 
-    Raises InvalidSpec with all problems, InvalidRequest("ConfigUnreadable") without a file.
+    Raises InvalidSpec (ConfigInvalid) with all problems, InvalidRequest (ConfigUnreadable)
+    without a file.
     """
     path = path.absolute()
     try:
@@ -79,6 +81,14 @@ def load_config(path: Path, catalogue: Catalogue) -> AgentConfig:
         message = f"{path} cannot be read: {error.strerror}"
         hint = "name the file with --config; deploy/ has samples"
         raise InvalidRequest(message, hint, "ConfigUnreadable") from error
+    try:
+        return _read(data, path.parent, catalogue)
+    except InvalidSpec as error:
+        message = f"{path} cannot be used: {error.message}"
+        raise InvalidSpec(message, SAMPLE, "ConfigInvalid", error.problems) from None
+
+
+def _read(data: bytes, base: Path, catalogue: Catalogue) -> AgentConfig:
     reader = Reader(catalogue, {})
     values = AGENT_FILE.read(_parse(data), "", reader)
     if values is None or reader.problems:
@@ -86,7 +96,7 @@ def load_config(path: Path, catalogue: Catalogue) -> AgentConfig:
     pools = _pools(values.pop("pools"), values.get("node_address", NODE_ADDRESS), reader)
     if reader.problems:
         raise InvalidSpec(problems=reader.problems)
-    return _config(values, pools, path.parent)
+    return _config(values, pools, base)
 
 
 def _parse(data: bytes) -> yaml.Node:
@@ -102,6 +112,8 @@ def _parse(data: bytes) -> yaml.Node:
         why = getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark else 0
         raise _unreadable("BadYAML", line, f"it is not YAML: {why}") from error
+    except RecursionError as error:
+        raise _unreadable("TooDeep", 0, "its lists and maps go too deep") from error
     if root is None:
         raise _unreadable("EmptyFile", 0, "it is empty")
     return root

@@ -19,7 +19,7 @@ from agent.credentials import install_identity, recover_identity
 from agent.session import calls
 from suan.channel import join_channel
 from suan.errors import Conflict, DeadlineExceeded, SuanError, Unavailable
-from suan.identity.directory import load_identity
+from suan.identity.directory import load_identity, make_private_directory
 from suan.identity.files import read_file, write_file
 from suan.identity.joinfile import JoinFile
 from suan.identity.keys import generate_key, make_request
@@ -122,6 +122,7 @@ def _pending_key(path: Path) -> bytes:
     """The key of a request that was made before, or a new one, on the disk."""
     if path.exists():
         return read_file(path, private=True)
+    make_private_directory(path.parent)
     key_pem = generate_key()
     write_file(path, key_pem)
     return key_pem

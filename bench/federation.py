@@ -192,6 +192,10 @@ class Federation:
     def address(self) -> str:
         return str(self._settings["listen"])
 
+    @property
+    def join_address(self) -> str:
+        return str(self._settings["join_listen"])
+
     @contextmanager
     def client(self, identity: Path | None = None) -> Iterator[Client]:
         """A client of the SDK; as the user li.wei of team-a unless told otherwise."""
@@ -221,7 +225,7 @@ class Federation:
                 federation=FEDERATION,
                 site=site.name,
                 broker=self.address,
-                join=str(self._settings["join_listen"]),
+                join=self.join_address,
                 expires_at=token.expires_at,
                 ca_pem=token.ca_pem.decode(),
                 token=token.token,

@@ -8,7 +8,7 @@ from suan.identity.tls import raise_tls_floor
 
 
 def main() -> None:
-    """Exit status 1 with a hint where the broker's own dependencies are not installed."""
+    """Runs `suan-broker` and exits; also where the broker's own dependencies are missing."""
     raise_tls_floor()
     try:
         from broker.command import cli
@@ -18,7 +18,13 @@ def main() -> None:
             "  hint: pip install 'suan[broker]'\n"
         )
         sys.exit(1)
-    cli(prog_name="suan-broker")
+    from suan.cli.faults import report
+
+    try:
+        outcome = cli.main(prog_name="suan-broker", standalone_mode=False)
+    except BaseException as error:
+        sys.exit(report(error))
+    sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,21 @@ import click
 
 from broker.config import Config, load_config
 from broker.gateway import Listen
-from broker.local_app import READY_FILE, serve, write_ready
+from broker.local_app import serve, write_ready
 from broker.ray_settings import prepare
 from broker.store import StaleTerm, StoreError
-from suan.errors import ExitCode, SuanError
+from broker.store.codec import UnreadableRow
+from suan.errors import Conflict, InternalError
+from suan.identity.directory import make_private_directory
 
 log = logging.getLogger("broker")
+
+_STORE_HINTS = {
+    "StoreLocked": "stop it, or give this one a state_dir of its own",
+    "DiskFull": "free space on that disk; nothing was lost",
+    "StoreDamaged": "check the disk, then restore state_dir from its last backup",
+    "NetworkDisk": "name a state_dir on a disk of this machine",
+}
 
 
 @click.group()
@@ -33,21 +41,22 @@ def cli() -> None:
 @click.option("--runtime", type=click.Choice(["ray", "local"]), help="overrides the file")
 @click.option("--ray-address", help="of a Ray cluster to join, instead of starting one here")
 def run(config_file: Path, **overrides: Any) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT. Raises SuanError."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    config = load_config(config_file, overrides)
+    make_private_directory(config.state_dir)
     try:
-        config = load_config(config_file, overrides)
-        (config.state_dir / READY_FILE).unlink(missing_ok=True)
         with asyncio.Runner(loop_factory=_fast_loop()) as runner:
             runner.run(_serve(config))
-    except SuanError as error:
-        _fail(error.code, error.message, error.hint, error.exit_code)
     except StoreError as error:
-        _fail(error.code, error.message, "", ExitCode.ERROR)
+        hint = _STORE_HINTS.get(error.code, "check the disk and who may write there")
+        raise InternalError(error.message, hint, error.code) from error
+    except UnreadableRow as error:
+        raise InternalError(str(error), _STORE_HINTS["StoreDamaged"], "StoreDamaged") from error
     except StaleTerm as error:
-        _fail("StaleTerm", str(error), "another broker leads; this one ends", ExitCode.ERROR)
+        raise Conflict(str(error), "another broker leads; this one ends", "StaleTerm") from error
 
 
 async def _serve(config: Config) -> None:
@@ -82,10 +91,3 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return make
-
-
-def _fail(code: str, message: str, hint: str, exit_code: int) -> None:
-    click.echo(f"suan-broker: {message} [{code}]", err=True)
-    if hint:
-        click.echo(f"  {hint}", err=True)
-    sys.exit(int(exit_code))

@@ -11,9 +11,11 @@ import yaml
 
 from broker.core.limits import Limits
 from suan.errors import InvalidRequest
+from suan.identity.address import split_address
 
 GATEWAYS_MAX = 64
 PLANNERS_MAX = 64
+SAMPLE = "deploy/examples/broker.yaml is a whole one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +49,49 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "limits": (dict,),
 }
 _PATHS = ("state_dir", "identity", "ca")
+_ADDRESSES = ("listen", "join_listen", "health_listen")
 _COUNTS = {"gateways": GATEWAYS_MAX, "planners": PLANNERS_MAX}
 
 
 def load_config(path: Path, overrides: dict[str, Any]) -> Config:
     """The configuration in `path`; `overrides` win. Raises InvalidRequest (ConfigInvalid)."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidRequest(f"cannot read {path}: {error}", "", "ConfigUnreadable") from error
-    if not isinstance(content, dict):
-        raise InvalidRequest(f"{path} is not a mapping of settings", "", "ConfigInvalid")
+    content = _content(path)
     content |= {name: value for name, value in overrides.items() if value is not None}
     problems = [*_problems(content)]
     limits = content.get("limits", {})
     if isinstance(limits, dict):
         problems += _limit_problems(limits)
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
-        raise InvalidRequest(f"{path} cannot be used:\n{listed}", "", "ConfigInvalid")
+        raise _invalid(path, "\n".join(("", *(f"  {problem}" for problem in problems))))
     settings = content | {name: (path.parent / content[name]).resolve() for name in _PATHS}
     return Config(**(settings | {"limits": Limits(**limits)}))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} cannot be read: {error.strerror}",
+            f"name the file with --config; {SAMPLE}",
+            "ConfigUnreadable",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _invalid(path, "it is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        why = getattr(error, "problem", None) or error
+        raise _invalid(path, f"{line}it is not YAML: {why}") from error
+    except RecursionError as error:
+        raise _invalid(path, "its lists and maps go too deep") from error
+    if not isinstance(content, dict):
+        raise _invalid(path, "it is not a mapping of settings")
+    return content
+
+
+def _invalid(path: Path, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{path} cannot be used: {why}", SAMPLE, "ConfigInvalid")
 
 
 def _problems(content: dict[str, Any]) -> list[str]:
@@ -78,12 +102,24 @@ def _problems(content: dict[str, Any]) -> list[str]:
             found.append(_unknown(name, _TYPES))
         elif not isinstance(value, kinds) or isinstance(value, bool):
             found.append(f"{name}: {value!r} is not of type {kinds[0].__name__}")
+        elif isinstance(value, str) and name in _ADDRESSES and not _is_address(value, name):
+            found.append(f"{name}: {value!r} is not HOST:PORT; port 0 is any that is free")
         elif isinstance(value, int) and not 1 <= value <= _COUNTS[name]:
             found.append(f"{name}: {value} is not between 1 and {_COUNTS[name]}")
     found += [f"{name} is missing" for name in _PATHS if name not in content]
     if content.get("runtime", "ray") not in ("ray", "local"):
         found.append(f"runtime: {content['runtime']!r} is neither ray nor local")
     return found
+
+
+def _is_address(value: str, name: str) -> bool:
+    """HOST:PORT with port 0 for any; only health may be nowhere."""
+    host, _, port = value.rpartition(":")
+    try:
+        split_address(f"{host}:1" if port == "0" else value)
+    except InvalidRequest:
+        return name == "health_listen" and not value
+    return True
 
 
 def _limit_problems(limits: dict[str, Any]) -> list[str]:
@@ -96,6 +132,6 @@ def _limit_problems(limits: dict[str, Any]) -> list[str]:
     return found
 
 
-def _unknown(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name.rpartition(".")[2], list(known), 1)
+def _unknown(name: object, known: Any) -> str:
+    near = difflib.get_close_matches(str(name).rpartition(".")[2], list(known), 1)
     return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")

@@ -13,7 +13,7 @@ from broker.config import Config
 from broker.gateway import Gateway, Listen
 from broker.leader import Leader
 from broker.planner import place_here
-from broker.services.specs import core_spec
+from broker.services.specs import stored_spec
 from broker.store import Store
 from broker.store.sqlite import SqliteStore
 from scheduler.model import Accelerator
@@ -24,9 +24,13 @@ STORE_FILE = "broker.sqlite"
 
 
 def open_store(config: Config) -> Store:
-    """The SQLite store in the state directory. Raises StoreError."""
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return SqliteStore(config.state_dir / STORE_FILE, core_spec)
+    """The SQLite store in the state directory, which is then ours alone. Raises StoreError.
+
+    Whoever waits for the ready file waits for this broker from now on.
+    """
+    store = SqliteStore(config.state_dir / STORE_FILE, stored_spec)
+    (config.state_dir / READY_FILE).unlink(missing_ok=True)
+    return store
 
 
 def accelerators() -> tuple[Accelerator, ...]:

@@ -60,7 +60,6 @@ async def serve(
     config: Config, stopped: asyncio.Event, ready: Callable[[Listen], Awaitable[None]]
 ) -> None:
     """Serve until `stopped`. Actors that die are started again and loaded from the store."""
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = await asyncio.to_thread(_start_ray, config)
     try:
         actors = _make_actors(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from math import inf
 from typing import Any
 
 from broker import pki
@@ -128,7 +129,9 @@ class Admin(admin_service_pb2_grpc.AdminServicer):
         unknown = sorted({end for link in row.links for end in (link.a, link.b)} - names)
         if unknown:
             raise InvalidRequest(f"links name unknown nodes: {', '.join(unknown[:10])}")
-        if any(link.bandwidth_gbps <= 0 or link.latency_ms < 0 for link in row.links):
+        if not all(
+            0 < link.bandwidth_gbps < inf and 0 <= link.latency_ms < inf for link in row.links
+        ):
             raise InvalidRequest("a link needs a bandwidth above 0 and a latency of at least 0")
         changed = row != await self._port.read(Table("network"))
         if changed and not request.dry_run:

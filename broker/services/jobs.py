@@ -53,7 +53,11 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
     async def Submit(self, request: Any, context: Context) -> Any:  # noqa: N802
         caller = principal_of(context)
         if not _PROJECT.fullmatch(request.project):
-            raise InvalidRequest(f"project {request.project[:80]!r} is not a name")
+            raise InvalidRequest(
+                f"project {request.project[:80]!r} is not a name",
+                "1 to 63 letters, digits, '.', '_' and '-', the first a letter or a digit",
+                "ProjectInvalid",
+            )
         refused: dict[int, Refused] = {}
         specs: dict[str, Spec] = {}
         jobs: list[Submission] = []

@@ -27,11 +27,12 @@ from broker.core.messages import (
     Verdicts,
 )
 from broker.core.rows import Failure
-from broker.services.sites_wire import facts_from_wire, pool_from_wire
+from broker.services.sites_wire import facts_from_wire, finite, pool_from_wire
 from suan.v1 import job_pb2, session_pb2, site_pb2
 
 GRANTS_PER_MESSAGE_MAX = 500
 SPEC_BYTES_PER_MESSAGE_MAX = 2 << 20
+FAILURE_TEXT_MAX = 2_000  # characters of a site's own words that are kept
 _REPORT_KINDS: dict[Any, str] = {
     session_pb2.REPORT_KIND_REJECTED: "rejected",
     session_pb2.REPORT_KIND_STARTED: "started",
@@ -108,7 +109,7 @@ def _report(message: session_pb2.Report) -> Report:
         job_id=message.id.job_id,
         epoch=message.id.epoch,
         kind=_REPORT_KINDS.get(message.kind, ""),
-        at=message.at,
+        at=finite(message.at),
         outcome=message.outcome,
         exit_code=message.exit_code,
         failure=failure_from_wire(message),
@@ -119,7 +120,7 @@ def failure_from_wire(message: session_pb2.Report | session_pb2.LogChunk) -> Fai
     if not message.HasField("failure"):
         return None
     failure = message.failure
-    return Failure(failure.category, failure.code, failure.message)
+    return Failure(failure.category[:32], failure.code[:64], failure.message[:FAILURE_TEXT_MAX])
 
 
 def log_part_from_wire(message: session_pb2.LogChunk) -> LogPart:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from broker.core.messages import SiteFacts
 from broker.core.rows import Audit, Dataset, NetworkMap, Replica, Tenant
 from broker.queries import SiteView
 from scheduler.model import Link, NetworkNode, Pool, Site, Supernode
 from suan.v1 import admin_service_pb2, dataset_pb2, network_pb2, site_pb2, tenant_pb2
+
+
+def finite(value: float, default: float = 0.0) -> float:
+    """A site may send anything: neither zero-meaning-unset nor infinity nor NaN goes on."""
+    return value if value and math.isfinite(value) else default
 
 
 def pool_from_wire(site: str, message: site_pb2.Pool) -> Pool:
@@ -21,10 +28,10 @@ def pool_from_wire(site: str, message: site_pb2.Pool) -> Pool:
             Supernode(node.name, tuple(node.nodes_by_free)) for node in message.supernodes
         ),
         cpus_per_node=message.cpus_per_node,
-        memory_gib_per_node=message.memory_gib_per_node,
-        yuan_per_card_hour=message.yuan_per_card_hour,
-        utilisation=message.utilisation or 0.4,
-        linearity=tuple(sorted(message.linearity.items())),
+        memory_gib_per_node=finite(message.memory_gib_per_node),
+        yuan_per_card_hour=finite(message.yuan_per_card_hour),
+        utilisation=finite(message.utilisation, 0.4),
+        linearity=tuple(sorted((n, finite(part, 1.0)) for n, part in message.linearity.items())),
     )
 
 
@@ -52,13 +59,13 @@ def facts_from_wire(site: str, message: site_pb2.SiteFacts) -> SiteFacts:
         name=site,
         city=message.city,
         region=message.region,
-        pue=message.pue or 1.3,
-        grid_kg_per_kwh=message.grid_kg_per_kwh or 0.5703,
-        failures_per_card_day=message.failures_per_card_day,
-        restart_seconds=message.restart_seconds or 120.0,
+        pue=finite(message.pue, 1.3),
+        grid_kg_per_kwh=finite(message.grid_kg_per_kwh, 0.5703),
+        failures_per_card_day=finite(message.failures_per_card_day),
+        restart_seconds=finite(message.restart_seconds, 120.0),
         tenants_allowed=tuple(message.tenants_allowed),
         tenants_denied=tuple(message.tenants_denied),
-        time_limit_seconds_max=message.time_limit_seconds_max,
+        time_limit_seconds_max=finite(message.time_limit_seconds_max),
     )
     return SiteFacts(profile, message.agent_version, message.backend, message.paused)
 

@@ -27,15 +27,19 @@ LEASE_SECONDS = {"restart": 600.0, "proof": 600.0, "overlap": 60.0}  # defaults 
 @lru_cache(maxsize=SPECS_CACHED_MAX)
 def read_spec(data: bytes) -> Spec:
     """The checked spec of `data`. Raises InvalidSpec."""
-    return core_spec(sha256(data).hexdigest(), data)
-
-
-def core_spec(digest: str, data: bytes) -> Spec:
-    """As `read_spec`, for bytes whose digest is known."""
     wish = spec_from_bytes(data)
     problems = (*check(wish), *_unknown_models(wish), *_secrets(wish))
     if problems:
         raise InvalidSpec(problems=problems)
+    return _core_spec(sha256(data).hexdigest(), data, wish)
+
+
+def stored_spec(digest: str, data: bytes) -> Spec:
+    """A spec that was accepted before: rules that have become stricter do not undo that."""
+    return _core_spec(digest, data, spec_from_bytes(data))
+
+
+def _core_spec(digest: str, data: bytes, wish: JobSpec) -> Spec:
     return Spec(
         sha256=digest,
         data=data,
@@ -47,6 +51,7 @@ def core_spec(digest: str, data: bytes) -> Spec:
         lease_class=wish.lease.lease_class,
         lease_seconds=wish.lease.seconds or LEASE_SECONDS[wish.lease.lease_class],
         parallel_max=wish.array.parallel_max if wish.array else 0,
+        bundle_sha256=wish.bundle.sha256 if wish.bundle else "",
     )
 
 

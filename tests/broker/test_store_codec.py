@@ -38,7 +38,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         bytes: st.binary(max_size=12),
         bool: st.booleans(),
         int: st.integers(-(2**63), 2**63),
-        float: st.floats(allow_nan=False),
+        float: st.floats(allow_nan=False, allow_infinity=False),
         type(None): st.none(),
     }
     return simple[kind]
@@ -74,6 +74,8 @@ def test_fields_of_a_version_to_come_are_let_go(row: Row, extra: dict[str, int])
     content = json.loads(encode(row))
     for attempt in content.get("attempts", ()):
         attempt.update(extra)
+        for part in attempt["slices"]:
+            part.update(extra)
     assert decode(row.key, json.dumps({**content, **extra}).encode(), parse_spec) == row
 
 
@@ -104,24 +106,12 @@ FULL = Job(
 )
 
 
-def test_longer_lists_of_a_version_to_come_are_cut() -> None:
-    content = json.loads(encode(FULL))
-    content["failure"].append("more")
-    (attempt,) = content["attempts"]
-    for name in ("failure", "score"):
-        attempt[name].append(7)
-    attempt["slices"][0].append("more")
-    assert decode("job/j", json.dumps(content).encode(), parse_spec) == FULL
-
-
 def test_fields_of_a_version_past_have_their_defaults() -> None:
-    content = json.loads(encode(replace(FULL, project="")))
-    assert "project" not in content
-    assert "array_id" not in content
-    content.pop("failure")
-    assert back(replace(FULL, project="", failure=None)) == decode(
-        "job/j", json.dumps(content).encode(), parse_spec
-    )
+    content = json.loads(encode(FULL))
+    for name in ("priority", "array_id", "failure"):
+        del content[name]
+    past = json.dumps(content).encode()
+    assert decode("job/j", past, parse_spec) == replace(FULL, failure=None)
 
 
 def test_a_spec_is_kept_as_the_bytes_that_came() -> None:
@@ -135,4 +125,4 @@ def test_a_job_row_is_small(state: JobState) -> None:
     queued = replace(
         FULL, state=state, attempts=(), failure=None, id="0" * 36, spec_sha256="f" * 64
     )
-    assert len(encode(queued)) < 350
+    assert len(encode(queued)) < 400
