@@ -131,9 +131,11 @@ async def acknowledgements(stub: Any, per_second: int, seconds: float) -> dict[s
     async def one() -> None:
         begun = time.perf_counter()
         request = pb.SubmitRequest(jobs=[pb.JobSubmission(id=new_id(), spec=SPEC)])
+        sent.add(request.jobs[0].id)
         await stub.Submit(request, timeout=CALL_SECONDS)
         times.append(time.perf_counter() - begun)
 
+    sent: set[str] = set()
     begun = time.perf_counter()
     calls: list[asyncio.Task[None]] = []
     for number in range(int(per_second * seconds)):
@@ -142,8 +144,13 @@ async def acknowledgements(stub: Any, per_second: int, seconds: float) -> dict[s
         calls.append(asyncio.create_task(one()))
     await asyncio.gather(*calls)
     times.sort()
+    await wait_finished(stub, len(sent))
+    jobs = [job for job in await all_jobs(stub) if job.id in sent]
+    waits = sorted(job.attempts[0].started_at - job.submitted_at for job in jobs)
     return {
         "offered_per_second": per_second,
+        "then_submit_to_start_p50_ms": 1e3 * statistics.median(waits),
+        "then_submit_to_start_p99_ms": 1e3 * waits[len(waits) * 99 // 100],
         "acknowledge_p50_ms": 1e3 * statistics.median(times),
         "acknowledge_p99_ms": 1e3 * times[len(times) * 99 // 100],
     }
@@ -159,9 +166,7 @@ async def measure(federation: Federation, count: int) -> dict[str, float]:
         found = await throughput(stub, count)
         for name, seconds in cpu_seconds(federation).items():
             found[f"cpu_us_per_job_{name}"] = 1e6 * (seconds - before[name]) / count
-        found |= await acknowledgements(stub, 500, 10.0)
-        await wait_finished(stub, 5_000)
-        return found
+        return found | await acknowledgements(stub, 500, 10.0)
     finally:
         await channel.close(None)
 
