@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from suan.identity.tls import raise_tls_floor
@@ -10,6 +11,8 @@ from suan.identity.tls import raise_tls_floor
 def main() -> None:
     """Runs `suan-broker` and exits; also where the broker's own dependencies are missing."""
     raise_tls_floor()
+    # gRPC tells of each failed handshake, our own probe of the floor among them, and not whose.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from broker.command import cli
     except ModuleNotFoundError as error:

@@ -143,7 +143,7 @@ class Gateway:
         except RuntimeError as error:
             raise InvalidRequest(
                 f"cannot listen at {address}",
-                "is another broker running? choose another port, or 0 for any",
+                "is another broker running, or is that not this machine? port 0 is any that is free",
                 "AddressInUse",
             ) from error
         await server.start()

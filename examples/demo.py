@@ -258,7 +258,8 @@ def logs(job: str) -> str:
 
 
 def jobs_of(array: str) -> list[str]:
-    return [job["id"] for job in ask("ps", "--array", array)]
+    jobs = ask("ps", "--array", array)
+    return [job["id"] for job in sorted(jobs, key=lambda job: job["array_index"])]
 
 
 def until_ended(ids: list[str]) -> list[dict[str, Any]]:
