@@ -143,7 +143,7 @@ class Gateway:
         except RuntimeError as error:
             raise InvalidRequest(
                 f"cannot listen at {address}",
-                "is another broker running, or is that not this machine? port 0 is any that is free",
+                "another broker may run there, or it is not this machine's; port 0 is any",
                 "AddressInUse",
             ) from error
         await server.start()

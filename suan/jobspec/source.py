@@ -32,7 +32,8 @@ def parse(source: str | bytes) -> yaml.MappingNode:
     except yaml.YAMLError as error:
         _refuse_syntax(error, text)
     if root is None:
-        _refuse("EmptyFile", 0, 0, "the job file is empty", "`suan schema job` says what it may hold")
+        hint = "`suan schema job` says what it may hold"
+        _refuse("EmptyFile", 0, 0, "the job file is empty", hint)
     if not isinstance(root, yaml.MappingNode):
         mark = root.start_mark
         message = f"the job file must be a map of keys to values, not {described(root)}"

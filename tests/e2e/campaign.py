@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 from witness import Witness, faults, processes_left, run_again
 
 from bench.federation import Federation, SiteSpec, wait_until
 from suan.client import Client
 from suan.errors import Unavailable
+from suan.identity.directory import load_identity
 from suan.models import Job, JobSpec
 from suan.submission import submissions
 from suan.v1.jobs_service_pb2 import SubmitRequest
@@ -50,6 +52,18 @@ def three_sites(folder: Path, runtime: str) -> Iterator[Federation]:
         yield federation
     finally:
         federation.stop()
+
+
+@contextmanager
+def jobs_of(federation: Federation) -> Iterator[JobsStub]:
+    """The broker's Jobs service as its user, past all that the SDK checks and mends."""
+    identity = load_identity(federation.user)
+    credentials = grpc.ssl_channel_credentials(
+        identity.ca_pem, identity.key_pem, identity.certificate_pem
+    )
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.secure_channel(federation.address, credentials, options) as channel:
+        yield JobsStub(channel)
 
 
 # --- load -------------------------------------------------------------------------

@@ -13,12 +13,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
 import pytest
-from campaign import LIMITS, MODELS, SITES, require_no_traceback
+from campaign import LIMITS, MODELS, SITES, jobs_of, require_no_traceback
 from commands import Desk, Told, require_refusal, told
 
 from bench.federation import Federation
@@ -31,7 +31,6 @@ from suan.models import JobState
 from suan.status import decode
 from suan.v1 import job_pb2
 from suan.v1.jobs_service_pb2 import JobSubmission, SubmitRequest, SubmitResponse
-from suan.v1.jobs_service_pb2_grpc import JobsStub
 
 MODEL = MODELS["shenzhen"]
 GOOD = f"run: 'true'\nresources: {{accelerators: {MODEL}}}\n"
@@ -160,17 +159,13 @@ def wire_spec(**changes: object) -> bytes:
     return spec.SerializeToString()
 
 
-@pytest.fixture
-def submit(federation: Federation) -> Iterator[object]:
-    """Submits whatever it is given, past all checks of the SDK."""
-    from suan.identity.directory import load_identity
+Submit = Callable[..., SubmitResponse]
 
-    identity = load_identity(federation.user)
-    pair = (identity.key_pem, identity.certificate_pem)
-    credentials = grpc.ssl_channel_credentials(identity.ca_pem, *pair)
-    options = [("grpc.max_send_message_length", -1)]
-    with grpc.secure_channel(federation.address, credentials, options) as channel:
-        stub = JobsStub(channel)
+
+@pytest.fixture
+def submit(federation: Federation) -> Iterator[Submit]:
+    """Submits whatever it is given."""
+    with jobs_of(federation) as stub:
         yield lambda *jobs, **fields: stub.Submit(SubmitRequest(jobs=jobs, **fields), timeout=30.0)
 
 
@@ -194,21 +189,21 @@ def submit(federation: Federation) -> Iterator[object]:
     ids=lambda value: repr(value[:24]) if isinstance(value, str | bytes) else None,
 )
 def test_a_job_of_the_wire_is_refused_alone(
-    job_id: str, spec: bytes, code: str, words: str, submit: object
+    job_id: str, spec: bytes, code: str, words: str, submit: Submit
 ) -> None:
     """Beside it in the same request a sound job is accepted."""
     sound = JobSubmission(id=new_id(), spec=wire_spec())
-    response: SubmitResponse = submit(JobSubmission(id=job_id, spec=spec), sound)
+    response = submit(JobSubmission(id=job_id, spec=spec), sound)
     refused, accepted = response.results
     assert (refused.accepted, accepted.accepted) == (False, True)
     assert refused.refusal.code == code
     assert words in refused.refusal.message + refused.hint
 
 
-def test_the_same_id_for_another_job(submit: object) -> None:
+def test_the_same_id_for_another_job(submit: Submit) -> None:
     first = JobSubmission(id=new_id(), spec=wire_spec())
     other = JobSubmission(id=first.id, spec=wire_spec(name="other"))
-    again: SubmitResponse = submit(first, first, other)
+    again = submit(first, first, other)
     assert [result.accepted for result in again.results] == [True, True, False]
     assert [result.existed for result in again.results] == [False, True, False]
     assert again.results[2].refusal.code == "JobIdTaken"
@@ -223,7 +218,7 @@ def test_the_same_id_for_another_job(submit: object) -> None:
     ],
     ids=lambda value: str(list(value)) if isinstance(value, dict) else None,
 )
-def test_a_request_is_refused_whole(request_: dict[str, object], code: str, submit: object) -> None:
+def test_a_request_is_refused_whole(request_: dict[str, object], code: str, submit: Submit) -> None:
     spec = request_.pop("spec", wire_spec())
     jobs = [JobSubmission(id=new_id(), spec=spec) for _ in range(request_.pop("count", 1))]
     with pytest.raises(grpc.RpcError) as raised:

@@ -63,7 +63,7 @@ class Witness:
     """The folder that the jobs write to."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         folder.mkdir()
 
     def spec(
@@ -78,18 +78,18 @@ class Witness:
         return JobSpec(
             tuple(variants),
             name="witness",
-            environment=(("TICKS", ticks), ("WITNESS", str(self._folder))),
+            environment=(("TICKS", ticks), ("WITNESS", str(self.folder))),
             time_limit_seconds=TIME_LIMIT_SECONDS,
         )
 
     def executions(self) -> list[Execution]:
         """All processes that have spoken, in order of job, epoch and rank."""
-        read = map(self._read, sorted(self._folder.iterdir()))
+        read = map(self._read, sorted(self.folder.iterdir()))
         return [execution for execution in read if execution is not None]
 
     def mute(self) -> list[str]:
         """Processes that began and have not spoken, or not yet."""
-        return [path.name for path in self._folder.iterdir() if self._read(path) is None]
+        return [path.name for path in self.folder.iterdir() if self._read(path) is None]
 
     def _read(self, path: Path) -> Execution | None:
         job_id, epoch, rank, pid = path.name.split(".")
