@@ -23,7 +23,7 @@ from broker.feed import Changes, Feed
 from broker.loop import Loop
 from broker.planner import Place, Planner
 from broker.queries import Query, answer
-from broker.store import Store
+from broker.store import Store, load_state
 from scheduler.explain import explain, plan
 from scheduler.model import Accelerator, Demand, Explanation, Policy
 
@@ -78,7 +78,7 @@ class Leader:
         clock = clock or system_clock()
         self._policy = policy or Policy()
         term = store.campaign()
-        core = Core(replay(store.load()), limits or Limits(), term, clock())
+        core = Core(replay(load_state(store)), limits or Limits(), term, clock())
         self.term = term
         self._memory = core.memory
         self._loop = Loop(core, store, clock, self._release)

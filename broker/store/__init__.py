@@ -10,6 +10,26 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from broker.core.rows import Put, Record
+from broker.core.state import AUDIT_KEPT
+
+KINDS = (
+    "bundle/",
+    "dataset/",
+    "job/",
+    "join/",
+    "network/",
+    "site/",
+    "spec/",
+    "tenant/",
+    "token/",
+)  # prefixes of all keys but the audit log's
+
+
+def load_state(store: Store) -> Iterator[Put]:
+    """All rows that a leader needs: of the audit log, which only grows, the newest."""
+    for prefix in KINDS:
+        yield from store.load(prefix)
+    yield from store.load("audit/", last=AUDIT_KEPT)
 
 
 class StoreError(Exception):
@@ -34,9 +54,10 @@ class Store(Protocol):
         Raises StoreError("StoreLocked") while another process on this machine leads.
         """
 
-    def load(self, prefix: str = "") -> Iterator[Put]:
-        """All rows whose key begins with `prefix`, in the order of their keys.
+    def load(self, prefix: str = "", last: int = 0) -> Iterator[Put]:
+        """The rows whose key begins with `prefix`, in the order of their keys.
 
+        With `last`, only so many, those with the greatest keys.
         Raises StoreError, or UnreadableRow with the key of the row.
         """
 

@@ -37,7 +37,7 @@ from scheduler.model import Link, NetworkNode, Score, Slice
 ParseSpec = Callable[[str, bytes], Spec]
 Convert = Callable[[Any], Any]
 
-_KINDS: dict[str, type[Any]] = {
+KINDS: dict[str, type[Any]] = {
     "job": Job,
     "site": Site,
     "token": JoinToken,
@@ -70,7 +70,7 @@ def decode(key: str, value: bytes, parse_spec: ParseSpec) -> Row:
     try:
         if kind == "spec":
             return parse_spec(name, value)
-        row: Row = _record(_KINDS[kind], orjson.loads(value))
+        row: Row = _record(KINDS[kind], orjson.loads(value))
         return row
     except Exception as error:
         raise UnreadableRow(f"row {key} cannot be read: {error!r}") from error
@@ -131,7 +131,7 @@ _CONVERTS: dict[type[Any], dict[str, Convert]] = {
 _FIELDS: dict[type[Any], dict[str, Convert | None]] = {
     kind: {item.name: _CONVERTS.get(kind, {}).get(item.name) for item in fields(kind)}
     for kind in (
-        *_KINDS.values(),
+        *KINDS.values(),
         Attempt,
         Failure,
         Score,

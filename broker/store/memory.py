@@ -21,10 +21,10 @@ class MemoryStore:
         self.term += 1
         return self.term
 
-    def load(self, prefix: str = "") -> Iterator[Put]:
-        for key in sorted(self.rows):
-            if key.startswith(prefix):
-                yield Put(decode(key, self.rows[key], self._parse_spec))
+    def load(self, prefix: str = "", last: int = 0) -> Iterator[Put]:
+        keys = sorted(key for key in self.rows if key.startswith(prefix))
+        for key in keys[-last:]:
+            yield Put(decode(key, self.rows[key], self._parse_spec))
 
     def commit(self, records: Sequence[Record], term: int) -> None:
         if term != self.term:

@@ -47,10 +47,14 @@ class SqliteStore:
             row = self._db.execute("SELECT term FROM leader").fetchone()
         return int(row[0])
 
-    def load(self, prefix: str = "") -> Iterator[Put]:
+    def load(self, prefix: str = "", last: int = 0) -> Iterator[Put]:
         query = "SELECT key, value FROM rows WHERE key >= ? AND key < ? ORDER BY key"
+        bounds: tuple[str | int, ...] = (prefix, prefix + "\U0010ffff")
+        if last:
+            query = f"SELECT * FROM ({query} DESC LIMIT ?) ORDER BY key"
+            bounds = (*bounds, last)
         with self._errors():
-            for key, value in self._db.execute(query, (prefix, prefix + "\U0010ffff")):
+            for key, value in self._db.execute(query, bounds):
                 yield Put(decode(key, value, self._parse_spec))
 
     def commit(self, records: Sequence[Record], term: int) -> None:

@@ -45,6 +45,7 @@ from broker.core.messages import (
 from broker.core.rows import Attempt, Failure, Job, JoinToken, Spec
 from broker.core.snapshot import take_snapshot
 from broker.core.state import replay
+from broker.store import load_state
 from broker.store.memory import MemoryStore
 from scheduler.model import (
     Accelerator,
@@ -149,7 +150,7 @@ class Desk:
 
     def _lead(self) -> Core:
         term = self.store.campaign()
-        return Core(replay(self.store.load()), self.limits, term, self.now)
+        return Core(replay(load_state(self.store)), self.limits, term, self.now)
 
     def restart(self) -> None:
         """Another leader takes over what the store holds; its clock begins anew."""

@@ -12,7 +12,7 @@ from support_core import parse_spec, spec_of
 from support_store_writer import ROWS, rows_of
 
 from broker.core.rows import Bundle, Delete, Job, Put, Site, Tenant
-from broker.store import StaleTerm, Store, StoreError
+from broker.store import KINDS, StaleTerm, Store, StoreError, codec
 from broker.store.codec import UnreadableRow
 from broker.store.memory import MemoryStore
 from broker.store.sqlite import SqliteStore
@@ -74,6 +74,18 @@ def test_rows_come_in_the_order_of_their_keys(open_store: Open) -> None:
     store = open_store()
     store.commit([Put(Tenant(name)) for name in names], store.campaign())
     assert keys(store) == sorted(f"tenant/{name}" for name in names)
+
+
+def test_the_last_rows_alone_can_be_loaded(open_store: Open) -> None:
+    store = open_store()
+    term = store.campaign()
+    store.commit([job(name) for name in "abcde"], term)
+    assert [put.key for put in store.load("job/", last=2)] == ["job/d", "job/e"]
+    assert len(list(store.load("job/", last=9))) == 5
+
+
+def test_every_kind_of_row_is_loaded() -> None:
+    assert {f"{kind}/" for kind in codec.KINDS} | {"spec/"} == {*KINDS, "audit/"}
 
 
 def test_a_prefix_loads_one_kind(open_store: Open) -> None:
