@@ -16,6 +16,8 @@ from broker.ray_app.settings import OUTBOUND_MAX, Answer
 from scheduler.model import Demand, Explanation
 from suan.errors import Unavailable
 
+POSTS_IN_FLIGHT = 3  # calls with events that somebody waits for
+
 
 class RayPort:
     """`Port` over a leader actor: calls are batched, agents' events keep their order."""
@@ -25,23 +27,29 @@ class RayPort:
         self._admits: list[Event | Answer] = []
         self._admitting: asyncio.Task[None] | None = None
         self._posts: list[tuple[Event, asyncio.Future[Reply | None]]] = []
-        self._posting = False
+        self._posters: set[asyncio.Future[None]] = set()
 
     async def post(self, event: Event) -> Reply | None:
-        running = asyncio.get_running_loop()
-        future: asyncio.Future[Reply | None] = running.create_future()
+        if len(self._posts) >= OUTBOUND_MAX:
+            raise Unavailable("too many requests wait", "try again shortly", "BrokerBusy")
+        future: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
         self._posts.append((event, future))
-        if not self._posting:
-            self._posting = True
-            running.call_soon(lambda: asyncio.ensure_future(self._flush_posts()))
+        if len(self._posters) < POSTS_IN_FLIGHT:
+            poster = asyncio.ensure_future(self._flush_posts())
+            self._posters.add(poster)
+            poster.add_done_callback(self._posters.discard)
         return await future
 
     async def _flush_posts(self) -> None:
-        batch, self._posts = self._posts, []
-        self._posting = False
+        """While some are under way the next gather: a call to an actor costs a millisecond."""
+        while self._posts:
+            batch, self._posts = self._posts, []
+            await self._post_batch(batch)
+
+    async def _post_batch(self, batch: list[tuple[Event, asyncio.Future[Reply | None]]]) -> None:
         try:
             replies = await self._call(self._leader.post.remote([event for event, _ in batch]))
-        except Unavailable as error:
+        except Exception as error:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
