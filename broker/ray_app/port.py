@@ -27,7 +27,7 @@ class RayPort:
         self._admits: list[Event | Answer] = []
         self._admitting: asyncio.Task[None] | None = None
         self._posts: list[tuple[Event, asyncio.Future[Reply | None]]] = []
-        self._posters: set[asyncio.Future[None]] = set()
+        self._posters: set[asyncio.Task[None] | None] = set()
 
     async def post(self, event: Event) -> Reply | None:
         if len(self._posts) >= OUTBOUND_MAX:
@@ -35,9 +35,7 @@ class RayPort:
         future: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
         self._posts.append((event, future))
         if len(self._posters) < POSTS_IN_FLIGHT:
-            poster = asyncio.ensure_future(self._flush_posts())
-            self._posters.add(poster)
-            poster.add_done_callback(self._posters.discard)
+            self._posters.add(asyncio.create_task(self._flush_posts()))
         return await future
 
     async def _flush_posts(self) -> None:
@@ -45,6 +43,8 @@ class RayPort:
         while self._posts:
             batch, self._posts = self._posts, []
             await self._post_batch(batch)
+        # Here and not in a callback: nothing may be posted between the last look and this.
+        self._posters.discard(asyncio.current_task())
 
     async def _post_batch(self, batch: list[tuple[Event, asyncio.Future[Reply | None]]]) -> None:
         try:
