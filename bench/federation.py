@@ -118,13 +118,16 @@ class Daemon:
             self.send(signal.SIGKILL)
             self.wait()
 
+    def ask_to_stop(self) -> None:
+        if self.running():
+            self.send(signal.SIGTERM)
+
     def stop(self) -> None:
         """SIGTERM and wait; SIGKILL when it does not end."""
-        if not self.running():
-            return
-        self.send(signal.SIGTERM)
+        self.ask_to_stop()
         try:
-            self.wait()
+            if self.running():
+                self.wait()
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -265,5 +268,6 @@ class Federation:
     def stop(self) -> None:
         """End every process of the federation, agents first."""
         for agent in self.agents.values():
-            agent.stop()
-        self.broker.stop()
+            agent.ask_to_stop()  # all at once: each takes its time
+        for daemon in (*self.agents.values(), self.broker):
+            daemon.stop()

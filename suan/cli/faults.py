@@ -6,6 +6,7 @@ send. SUAN_DEBUG=1 prints it as well.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import sys
@@ -22,7 +23,14 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell would say
 
 
 def report(error: BaseException) -> int:
-    """Tells standard error about `error` and answers the exit code."""
+    """Tells standard error about `error`, lets go of it, and answers the exit code."""
+    try:
+        return _told(error)
+    finally:
+        _let_go(error)
+
+
+def _told(error: BaseException) -> int:
     if os.environ.get("SUAN_DEBUG") == "1":
         traceback.print_exception(error)
     match error:
@@ -46,6 +54,16 @@ def report(error: BaseException) -> int:
             return PIPE_CLOSED
     _tell_of_mistake(error)
     return ExitCode.ERROR
+
+
+def _let_go(error: BaseException) -> None:
+    """The frames of a failed call hold its connection, whose thread delays the exit by seconds."""
+    held: BaseException | None = error
+    while held is not None:
+        held.__traceback__ = None
+        held = held.__context__
+    if "grpc" in sys.modules:
+        gc.collect()
 
 
 def _tell(error: SuanError) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +78,3 @@ def require_refusal(said: Told, status: int, code: str, *words: str, hint: bool 
     assert "hint: " in said.err or not hint, said
     assert "Traceback" not in said.out + said.err, said
     assert said.out == "", said
-
-
-def ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    return process.poll() is not None

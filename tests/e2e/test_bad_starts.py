@@ -6,16 +6,18 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from campaign import LIMITS, MODELS, SITES, require_no_traceback
-from commands import Desk, Told, ended_within, require_refusal, told
+from commands import Desk, Told, require_refusal, told
 
 from bench.federation import FEDERATION, Federation, wait_until
 from suan.identity.joinfile import JoinFile, write_join_file
@@ -71,7 +73,7 @@ class Invitation:
     def write(self, place: Path, **changes: object) -> Path:
         with self.federation.client(self.federation.admin) as admin:
             token = admin.create_token(self.site, self.valid_seconds)
-        fields: dict[str, object] = {
+        fields: dict[str, Any] = {
             "federation": FEDERATION,
             "site": self.site,
             "broker": self.federation.address,
@@ -161,17 +163,18 @@ def test_a_state_directory_is_private_from_the_start(federation: Federation) -> 
 # --- agents -----------------------------------------------------------------------
 
 
-def agent_file(desk: Desk, federation: Federation, name: str = "second", **changes: object) -> Path:
+def agent_file(desk: Desk, federation: Federation, **changes: object) -> Path:
     """A configuration like that of the site that runs, with a state directory of its own.
 
-    The identity in it is the site's own, copied."""
+    The identity in it is the site's own, copied.
+    """
     there = federation.folder / "sites" / SITE
     settings = yaml.safe_load((there / "agent.yaml").read_text())
-    state = desk.folder / name
+    state = desk.folder / "second"
     state.mkdir(mode=0o700)
     shutil.copytree(there / "state" / "identity", state / "identity")
     settings |= {"state_dir": str(state)} | changes
-    return desk.write(f"{name}.yaml", yaml.safe_dump(settings))
+    return desk.write("second.yaml", yaml.safe_dump(settings))
 
 
 def test_two_agents_with_one_state_directory(desk: Desk, federation: Federation) -> None:
@@ -187,16 +190,27 @@ def test_two_agents_with_one_site_name(desk: Desk, federation: Federation) -> No
     require_at_work(federation)
 
 
-def test_an_agent_without_a_broker_waits(desk: Desk, federation: Federation) -> None:
-    """It says why, once, and ends when it is told to."""
+@pytest.fixture(scope="module", autouse=True)
+def lonely(federation: Federation) -> Iterator[tuple[Desk, Path, subprocess.Popen[bytes]]]:
+    """An agent whose broker is not there; from the start, since it is patient."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    file = agent_file(desk, federation, broker=f"127.0.0.1:{port}")
-    agent = desk.start("suan-agent", "-c", file, "run")
+    with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
+        desk = Desk(Path(name), {})
+        file = agent_file(desk, federation, broker=f"127.0.0.1:{port}")
+        agent = desk.start("suan-agent", "-c", file, "run")
+        yield desk, file, agent
+        agent.kill()
+
+
+def test_an_agent_without_a_broker_waits(
+    lonely: tuple[Desk, Path, subprocess.Popen[bytes]],
+) -> None:
+    """It says why, once, and ends when it is told to."""
+    desk, file, agent = lonely
     status = ("suan-agent", "-c", file, "status", "-o", "json")
     wait_until(lambda: "BrokerUnreachable" in desk.run(*status).out, "the agent to say why")
     agent.send_signal(signal.SIGTERM)
-    assert ended_within(agent, 20.0)
     said = told(agent)
     assert (said.status, said.out, said.err.count("BrokerUnreachable")) == (0, "", 1), said
     assert "Traceback" not in said.err
@@ -216,9 +230,15 @@ def test_an_agent_without_a_broker_waits(desk: Desk, federation: Federation) -> 
 )
 def test_agent_yaml_is_wrong(text: str | bytes, words: list[str], desk: Desk) -> None:
     file = desk.write("site.yaml", text)
-    for command in ("run", "preflight", "status"):
-        refused = desk.run("suan-agent", "-c", file, command)
-        require_refusal(refused, 2, "ConfigInvalid", "site.yaml", *words)
+    require_refusal(
+        desk.run("suan-agent", "-c", file, "run"), 2, "ConfigInvalid", "site.yaml", *words
+    )
+
+
+def test_all_commands_that_read_agent_yaml_say_the_same(desk: Desk) -> None:
+    file = desk.write("site.yaml", "")
+    commands = ("run", "preflight", "status", "drain", "resume", "pause")
+    assert len({desk.run("suan-agent", "-c", file, command) for command in commands}) == 1
 
 
 @pytest.mark.parametrize(

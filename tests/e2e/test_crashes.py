@@ -33,7 +33,7 @@ from bench.federation import Federation, wait_until
 from suan.models import Attempt, AttemptState, Job, JobState
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED = int(os.environ.get("SUAN_CRASH_SEED", "2026"))
+SEED = int(os.environ.get("SUAN_CRASH_SEED", "6"))
 DIED = 137  # by a crash point, as if by SIGKILL
 BROKER_POINTS = ("broker.decided.before_commit", "broker.committed.before_release")
 AGENT_POINTS = (
