@@ -165,6 +165,7 @@ def _require_accepted(session: ssl.SSLSocket, identity: Identity, address: str) 
         raise _silent(address) from error
     except OSError:
         pass  # an alert, a reset or an end mean the same here
+    _connected(*split_address(address), DIAGNOSIS_SECONDS).close()  # it has not just died
     raise Unauthenticated(
         f"the broker at {address} refuses the certificate of {identity.principal}",
         "it may be from another authority; ask an administrator for a new one",

@@ -182,6 +182,7 @@ def settle(federation: Federation, ids: Iterable[str]) -> dict[str, Job]:
             for daemon in (federation.broker, *federation.agents.values()):
                 daemon.require_running()
             known = {job.id: job for job in client.list()}
+            assert known.keys() >= set(ids), f"lost: {set(ids) - known.keys()}"
             jobs.update({key: known[key] for key in ids})
             return all(job.state.terminal for job in jobs.values())
 

@@ -10,8 +10,10 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from campaign import LIMITS, MODELS, SITES, jobs_of, require_no_traceback
 from commands import Desk, Told, require_refusal, told
 
 from bench.federation import Federation
+from suan.identity.diagnosis import diagnose
 from suan.identity.issue import issue
 from suan.identity.principal import Principal, Role
 from suan.ids import new_id
@@ -330,3 +333,24 @@ def test_the_join_port_is_no_broker(desk: Desk, federation: Federation) -> None:
     said = desk.suan("--address", federation.join_address, "ps")
     assert said.status in (1, 5), said
     assert "join port" in said.err and "hint: " in said.err, said
+
+
+def test_a_broker_that_dies_while_it_is_asked_refuses_nobody(federation: Federation) -> None:
+    """It ends the connection as one does that refuses a certificate; but nothing listens then."""
+    broker = federation.folder / "federation" / "broker"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(broker / "cert.pem", broker / "key.pem")
+    context.set_alpn_protocols(["h2"])
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def die() -> None:
+        connection, _ = server.accept()
+        with context.wrap_socket(connection, server_side=True) as session:
+            session.recv(1)
+            server.close()
+
+    dying = threading.Thread(target=die)
+    dying.start()
+    reason = diagnose(f"127.0.0.1:{server.getsockname()[1]}", federation.user)
+    dying.join()
+    assert reason.code == "BrokerUnreachable", reason
