@@ -20,7 +20,7 @@ PART_BYTES = 128 << 10
 TAIL_BYTES_MAX = 1 << 20
 FOLLOW_WAIT_SECONDS = 5.0
 RANKS_READ_MAX = 64  # of one job at a time
-POLL_SECONDS = 0.5
+CHANGE_WAIT_SECONDS = 30.0
 STREAMS = ("stdout", "stderr")
 
 
@@ -74,11 +74,20 @@ async def _attempt(port: Port, job: Job, request: Any) -> Attempt:
             raise NotFound(
                 f"job {job.id} has no log yet", "it has not started: see `suan explain`", "NoLogs"
             )
-        await asyncio.sleep(POLL_SECONDS)
-        found: JobFound = await port.read(GetJob(job.id, ""))
-        if found.job is None:
-            raise NotFound(f"job {job.id} is gone", "", "JobNotFound")
-        job = found.job
+        job = await _changed(port, job)
+
+
+async def _changed(port: Port, job: Job) -> Job:
+    """The job, once it has changed. Raises NotFound when it is gone."""
+    revision = job.revision
+    while True:
+        changes = await port.changes(revision, CHANGE_WAIT_SECONDS)
+        revision = changes.revision
+        if changes.reset or any(changed.id == job.id for changed in changes.jobs):
+            found: JobFound = await port.read(GetJob(job.id, ""))
+            if found.job is None:
+                raise NotFound(f"job {job.id} is gone", "", "JobNotFound")
+            return found.job
 
 
 async def _read(
