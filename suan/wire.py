@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
+from scheduler.model import Pool
 from suan.errors import InvalidSpec, Problem
 from suan.jobspec.limits import SPEC_BYTES_MAX
 from suan.models import (
@@ -31,7 +32,7 @@ from suan.models import (
     Where,
     Work,
 )
-from suan.v1 import accelerator_pb2, job_pb2
+from suan.v1 import accelerator_pb2, job_pb2, site_pb2
 
 _LAUNCH_TO_WIRE = {
     Launch.PER_NODE: job_pb2.LAUNCH_PER_NODE,
@@ -311,3 +312,23 @@ def _verify_size(data: bytes) -> None:
 
 def _invalid(code: str, message: str, hint: str = "") -> InvalidSpec:
     return InvalidSpec(problems=(Problem(code, 0, 0, "", message, hint),))
+
+
+def pool_to_wire(pool: Pool) -> site_pb2.Pool:
+    """A pool as agent and broker both tell it."""
+    return site_pb2.Pool(
+        name=pool.name,
+        accelerator=pool.accelerator,
+        cards_per_node=pool.cards_per_node,
+        cards_total=pool.cards_total,
+        cards_usable=pool.cards_usable,
+        supernodes=[
+            site_pb2.Supernode(name=node.name, nodes_by_free=node.nodes_by_free)
+            for node in pool.supernodes
+        ],
+        cpus_per_node=pool.cpus_per_node,
+        memory_gib_per_node=pool.memory_gib_per_node,
+        yuan_per_card_hour=pool.yuan_per_card_hour,
+        utilisation=pool.utilisation,
+        linearity=dict(pool.linearity),
+    )

@@ -16,8 +16,8 @@ from agent.supervisor.messages import (
     SendReports,
 )
 from agent.supervisor.values import AttemptId, Failure, Held, Phase, Report, ReportKind
-from scheduler.model import Pool
 from suan.v1 import job_pb2, session_pb2, site_pb2
+from suan.wire import pool_to_wire
 
 PROTOCOL = 1
 
@@ -157,28 +157,9 @@ def _capacity_body(send: SendCapacity) -> session_pb2.Capacity:
     return session_pb2.Capacity(
         session=send.session,
         seq=send.seq,
-        pools=[_pool(pool) for pool in send.pools],
+        pools=[pool_to_wire(pool) for pool in send.pools],
         reflects_grant_seq=send.reflects_grant_seq,
         full=send.full,
-    )
-
-
-def _pool(pool: Pool) -> site_pb2.Pool:
-    return site_pb2.Pool(
-        name=pool.name,
-        accelerator=pool.accelerator,
-        cards_per_node=pool.cards_per_node,
-        cards_total=pool.cards_total,
-        cards_usable=pool.cards_usable,
-        supernodes=[
-            site_pb2.Supernode(name=node.name, nodes_by_free=node.nodes_by_free)
-            for node in pool.supernodes
-        ],
-        cpus_per_node=pool.cpus_per_node,
-        memory_gib_per_node=pool.memory_gib_per_node,
-        yuan_per_card_hour=pool.yuan_per_card_hour,
-        utilisation=pool.utilisation,
-        linearity=dict(pool.linearity),
     )
 
 

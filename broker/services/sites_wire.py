@@ -9,6 +9,7 @@ from broker.core.rows import Audit, Dataset, NetworkMap, Replica, Tenant
 from broker.queries import SiteView
 from scheduler.model import Link, NetworkNode, Pool, Site, Supernode
 from suan.v1 import admin_service_pb2, dataset_pb2, network_pb2, site_pb2, tenant_pb2
+from suan.wire import pool_to_wire
 
 
 def finite(value: float, default: float = 0.0) -> float:
@@ -32,25 +33,6 @@ def pool_from_wire(site: str, message: site_pb2.Pool) -> Pool:
         yuan_per_card_hour=finite(message.yuan_per_card_hour),
         utilisation=finite(message.utilisation, 0.4),
         linearity=tuple(sorted((n, finite(part, 1.0)) for n, part in message.linearity.items())),
-    )
-
-
-def pool_to_wire(pool: Pool) -> site_pb2.Pool:
-    return site_pb2.Pool(
-        name=pool.name,
-        accelerator=pool.accelerator,
-        cards_per_node=pool.cards_per_node,
-        cards_total=pool.cards_total,
-        cards_usable=pool.cards_usable,
-        supernodes=[
-            site_pb2.Supernode(name=node.name, nodes_by_free=node.nodes_by_free)
-            for node in pool.supernodes
-        ],
-        cpus_per_node=pool.cpus_per_node,
-        memory_gib_per_node=pool.memory_gib_per_node,
-        yuan_per_card_hour=pool.yuan_per_card_hour,
-        utilisation=pool.utilisation,
-        linearity=dict(pool.linearity),
     )
 
 
