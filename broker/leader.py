@@ -18,12 +18,12 @@ from broker.core.core import Core
 from broker.core.limits import Limits
 from broker.core.messages import Event, Reply, Send
 from broker.core.rows import Job, Put, Record
-from broker.core.state import replay
 from broker.feed import Changes, Feed
+from broker.leadership import StandbyState
 from broker.loop import Loop
 from broker.planner import Place, Planner
 from broker.queries import Query, answer
-from broker.store import Store, load_state
+from broker.store import Store
 from scheduler.explain import explain, plan
 from scheduler.model import Accelerator, Demand, Explanation, Policy
 
@@ -77,8 +77,9 @@ class Leader:
     ) -> None:
         clock = clock or system_clock()
         self._policy = policy or Policy()
-        term = store.campaign()
-        core = Core(replay(load_state(store)), limits or Limits(), term, clock())
+        standby = StandbyState()
+        term = store.campaign(standby)
+        core = Core(standby.state, limits or Limits(), term, clock())
         self.term = term
         self._memory = core.memory
         self._loop = Loop(core, store, clock, self._release)

@@ -28,7 +28,7 @@ from broker.core.messages import (
 )
 from broker.core.rows import Record
 from broker.crash import crash_point
-from broker.store import Store, StoreError
+from broker.store import StaleTerm, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ class Loop:
         A lease that is answered for is not stored, so this waits for no commit; to stop an
         attempt does, for the wish to stop it may not be durable yet.
         """
+        self._require_lead()
         step = self.core.handle([event], self.clock())
         self._unstored.extend(step.records)
         replies = [
@@ -147,9 +148,15 @@ class Loop:
         return self._gathered
 
     def _decide(self, batch: list[_Waiting]) -> Step:
+        self._require_lead()
         early, self._unstored = self._unstored, []
         step = self.core.handle([item.event for item in batch], self.clock())
         return replace(step, records=(*early, *step.records)) if early else step
+
+    def _require_lead(self) -> None:
+        """Leases may be renewed only while no other broker can have begun to lead."""
+        if self._store.led_seconds() <= 0:
+            raise StaleTerm(f"the lead of term {self._term} could not be renewed")
 
     async def _finish_commit(self) -> None:
         if self._committing is not None:

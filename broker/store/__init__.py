@@ -25,6 +25,16 @@ KINDS = (
 )  # prefixes of all keys but the audit log's
 
 
+class Standby(Protocol):
+    """What a broker that waits for its turn has seen of the rows."""
+
+    def load(self, rows: Iterator[Put]) -> None:
+        """Begin, or begin again, from all rows that a leader needs."""
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """What the leader has committed since."""
+
+
 def load_state(store: Store) -> Iterator[Put]:
     """All rows that a leader needs: of the audit log, which only grows, the newest."""
     for prefix in KINDS:
@@ -48,10 +58,19 @@ class StaleTerm(Exception):
 class Store(Protocol):
     """What every store does. Calls block; the loop makes them on a thread of its own."""
 
-    def campaign(self) -> int:
-        """Become the leader and return the new term, larger than any before.
+    def campaign(self, standby: Standby) -> int:
+        """Become the leader; the new term, larger than any before.
 
-        Raises StoreError("StoreLocked") while another process on this machine leads.
+        When it returns, `standby` holds the whole durable state. A store that several
+        brokers share waits here for the leader before, and keeps `standby` fed meanwhile.
+        Raises StoreError: "StoreLocked" while another process on this machine leads,
+        "StoreClosed" when `close` was called meanwhile.
+        """
+
+    def led_seconds(self) -> float:
+        """How long this process may still be sure that no other leads; 0.0: no longer.
+
+        Infinite where a lock of this machine keeps all others away.
         """
 
     def load(self, prefix: str = "", last: int = 0) -> Iterator[Put]:
@@ -68,4 +87,4 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Give up the lead and the files."""
+        """Give up the lead, or the wait for it, and the files. From any thread."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from broker.core.rows import Put, Record
-from broker.store import StaleTerm
+from broker.store import StaleTerm, Standby, load_state
 from broker.store.codec import ParseSpec, decode, encode
 
 
@@ -17,9 +18,13 @@ class MemoryStore:
         self.term = 0
         self._parse_spec = parse_spec
 
-    def campaign(self) -> int:
+    def campaign(self, standby: Standby) -> int:
         self.term += 1
+        standby.load(load_state(self))
         return self.term
+
+    def led_seconds(self) -> float:
+        return inf
 
     def load(self, prefix: str = "", last: int = 0) -> Iterator[Put]:
         keys = sorted(key for key in self.rows if key.startswith(prefix))

@@ -12,10 +12,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 from broker.core.rows import Put, Record
-from broker.store import StaleTerm, StoreError
+from broker.store import StaleTerm, Standby, StoreError, load_state
 from broker.store.codec import ParseSpec, decode, encode
 
 _NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
@@ -41,11 +42,15 @@ class SqliteStore:
             os.close(self._lock)
             raise
 
-    def campaign(self) -> int:
+    def campaign(self, standby: Standby) -> int:
         with self._errors(), self._transaction():
             self._db.execute("UPDATE leader SET term = term + 1")
             row = self._db.execute("SELECT term FROM leader").fetchone()
+        standby.load(load_state(self))
         return int(row[0])
+
+    def led_seconds(self) -> float:
+        return inf
 
     def load(self, prefix: str = "", last: int = 0) -> Iterator[Put]:
         query = "SELECT key, value FROM rows WHERE key >= ? AND key < ? ORDER BY key"

@@ -7,6 +7,7 @@ records in a real store, so that a test can restart the broker at any moment.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -42,10 +43,9 @@ from broker.core.messages import (
     Tick,
     Verdicts,
 )
-from broker.core.rows import Attempt, Failure, Job, JoinToken, Spec
+from broker.core.rows import Attempt, Failure, Job, JoinToken, Put, Record, Spec
 from broker.core.snapshot import take_snapshot
-from broker.core.state import replay
-from broker.store import load_state
+from broker.leadership import StandbyState
 from broker.store.memory import MemoryStore
 from scheduler.model import (
     Accelerator,
@@ -149,8 +149,9 @@ class Desk:
     # --- the broker -------------------------------------------------------
 
     def _lead(self) -> Core:
-        term = self.store.campaign()
-        return Core(replay(load_state(self.store)), self.limits, term, self.now)
+        standby = StandbyState()
+        term = self.store.campaign(standby)
+        return Core(standby.state, self.limits, term, self.now)
 
     def restart(self) -> None:
         """Another leader takes over what the store holds; its clock begins anew."""
@@ -326,3 +327,13 @@ def ended(job_id: str, epoch: int = 1) -> Held:
 
 def with_limits(**changed: Any) -> Limits:
     return replace(Limits(), **changed)
+
+
+class Forgetful:
+    """A standby that needs no rows."""
+
+    def load(self, rows: Iterator[Put]) -> None:
+        pass
+
+    def apply(self, records: Sequence[Record]) -> None:
+        pass

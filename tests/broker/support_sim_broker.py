@@ -29,8 +29,8 @@ from broker.core.messages import (
 )
 from broker.core.rows import Job, JoinToken, Put
 from broker.core.snapshot import take_snapshot
-from broker.core.state import State, replay
-from broker.store import load_state
+from broker.core.state import State
+from broker.leadership import StandbyState
 from broker.store.memory import MemoryStore
 from scheduler.placement import place
 
@@ -73,8 +73,9 @@ class BrokerModel:
         self._waiting: list[tuple[Event, Answer | None]] = []
         self._deciding = False
         self._commit_free_at = 0.0
-        term = self.store.campaign()
-        self.core = Core(replay(load_state(self.store)), self.limits, term, self._now())
+        standby = StandbyState()
+        term = self.store.campaign(standby)
+        self.core = Core(standby.state, self.limits, term, self._now())
         self.state.check()
         self.world.rules.loaded(self.state.jobs)
         for job_id in self.state.jobs:

@@ -9,7 +9,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from support_core import parse_spec
+from support_core import Forgetful, parse_spec
 
 from broker.core.rows import Job, Put
 from broker.store.sqlite import SqliteStore
@@ -26,7 +26,7 @@ def rows_of(number: int) -> list[Put]:
 
 if __name__ == "__main__":
     store = SqliteStore(Path(sys.argv[1]), parse_spec)
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     for number in count(int(sys.argv[2])):
         store.commit(rows_of(number), term)
         print(number, flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support_core import digest_of
+from support_core import Forgetful, digest_of
 from support_loop import Bench, at_work, until
 
 from broker import loop as loop_module
@@ -232,7 +232,7 @@ async def test_another_leader_ends_the_loop_and_nobody_waits_for_ever() -> None:
         await until(lambda: "b" in bench.desk.state.jobs)
         tasks.append(bench.submit("c"))
         await asyncio.sleep(0)
-        bench.store.campaign()
+        bench.store.campaign(Forgetful())
         rows = dict(bench.store.rows)
         bench.store.let_go()
         with pytest.raises(StaleTerm):
@@ -245,7 +245,7 @@ async def test_another_leader_ends_the_loop_and_nobody_waits_for_ever() -> None:
 
 async def test_another_leader_is_noticed_also_when_nothing_else_happens() -> None:
     async with at_work() as bench:
-        bench.store.campaign()
+        bench.store.campaign(Forgetful())
         assert await bench.submit("a") == STOPPING
         with pytest.raises(StaleTerm):
             await bench.running

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support_core import parse_spec, spec_of
+from support_core import Forgetful, parse_spec, spec_of
 from support_store_writer import ROWS, rows_of
 
 from broker.core.rows import Bundle, Delete, Job, Put, Site, Tenant
@@ -63,7 +63,7 @@ def damage(store: Store, key: str, value: bytes) -> None:
 def test_what_was_committed_is_there_for_the_next_broker(open_store: Open) -> None:
     store = open_store()
     rows = (job("a"), Put(Tenant("lab", weight=2.0)), Put(spec_of("träning 训练")))
-    store.commit(rows, store.campaign())
+    store.commit(rows, store.campaign(Forgetful()))
     assert sorted(open_store().load(), key=lambda put: put.key) == sorted(
         rows, key=lambda put: put.key
     )
@@ -72,13 +72,13 @@ def test_what_was_committed_is_there_for_the_next_broker(open_store: Open) -> No
 def test_rows_come_in_the_order_of_their_keys(open_store: Open) -> None:
     names = ("b", "a", "B", "é", "中", "a0", "~", "😀", "z")
     store = open_store()
-    store.commit([Put(Tenant(name)) for name in names], store.campaign())
+    store.commit([Put(Tenant(name)) for name in names], store.campaign(Forgetful()))
     assert keys(store) == sorted(f"tenant/{name}" for name in names)
 
 
 def test_the_last_rows_alone_can_be_loaded(open_store: Open) -> None:
     store = open_store()
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     store.commit([job(name) for name in "abcde"], term)
     assert [put.key for put in store.load("job/", last=2)] == ["job/d", "job/e"]
     assert len(list(store.load("job/", last=9))) == 5
@@ -90,7 +90,9 @@ def test_every_kind_of_row_is_loaded() -> None:
 
 def test_a_prefix_loads_one_kind(open_store: Open) -> None:
     store = open_store()
-    store.commit([job("a"), job("b"), Put(Tenant("job")), Put(Site("x", 1.0))], store.campaign())
+    store.commit(
+        [job("a"), job("b"), Put(Tenant("job")), Put(Site("x", 1.0))], store.campaign(Forgetful())
+    )
     assert keys(store, "job/") == ["job/a", "job/b"]
     assert keys(store, "job/b") == ["job/b"]
     assert keys(store, "none/") == []
@@ -98,7 +100,7 @@ def test_a_prefix_loads_one_kind(open_store: Open) -> None:
 
 def test_a_later_row_replaces_an_earlier_one(open_store: Open) -> None:
     store = open_store()
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     store.commit([job("a", priority=1)], term)
     store.commit([job("a", priority=2), job("b")], term)
     assert list(store.load("job/a")) == [job("a", priority=2)]
@@ -106,7 +108,7 @@ def test_a_later_row_replaces_an_earlier_one(open_store: Open) -> None:
 
 def test_deleted_rows_are_gone(open_store: Open) -> None:
     store = open_store()
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     store.commit([job("a"), job("b")], term)
     store.commit([Delete("job/a"), Delete("job/never")], term)
     assert keys(open_store()) == ["job/b"]
@@ -114,7 +116,7 @@ def test_deleted_rows_are_gone(open_store: Open) -> None:
 
 def test_the_last_record_of_a_key_counts(open_store: Open) -> None:
     store = open_store()
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     store.commit([job("a")], term)
     store.commit([Delete("job/a"), job("a", priority=5), job("b"), Delete("job/b")], term)
     assert list(store.load()) == [job("a", priority=5)]
@@ -122,7 +124,7 @@ def test_the_last_record_of_a_key_counts(open_store: Open) -> None:
 
 def test_an_empty_commit_is_one(open_store: Open) -> None:
     store = open_store()
-    store.commit([], store.campaign())
+    store.commit([], store.campaign(Forgetful()))
     assert keys(store) == []
 
 
@@ -130,15 +132,15 @@ def test_an_empty_commit_is_one(open_store: Open) -> None:
 
 
 def test_terms_rise_from_broker_to_broker(open_store: Open) -> None:
-    terms = [open_store().campaign() for _ in range(4)]
+    terms = [open_store().campaign(Forgetful()) for _ in range(4)]
     assert terms == sorted(set(terms))
 
 
 def test_a_leader_whose_term_has_passed_changes_nothing(open_store: Open) -> None:
     store = open_store()
-    old = store.campaign()
+    old = store.campaign(Forgetful())
     store.commit([job("a")], old)
-    new = store.campaign()
+    new = store.campaign(Forgetful())
     with pytest.raises(StaleTerm, match=f"term {old} has passed, {new} leads"):
         store.commit([job("b"), Delete("job/a")], old)
     assert keys(store) == ["job/a"]
@@ -148,7 +150,7 @@ def test_a_leader_whose_term_has_passed_changes_nothing(open_store: Open) -> Non
 
 def test_a_term_that_nobody_has_won_is_refused_too(open_store: Open) -> None:
     store = open_store()
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     with pytest.raises(StaleTerm):
         store.commit([job("a")], term + 1)
 
@@ -173,7 +175,7 @@ def test_a_term_that_nobody_has_won_is_refused_too(open_store: Open) -> None:
 )
 def test_a_row_that_cannot_be_read_is_named(open_store: Open, key: str, value: bytes) -> None:
     store = open_store()
-    store.commit([Put(Tenant("zzz"))], store.campaign())
+    store.commit([Put(Tenant("zzz"))], store.campaign(Forgetful()))
     damage(store, key, value)
     with pytest.raises(UnreadableRow, match=f"row {key} cannot be read"):
         list(open_store().load())
@@ -182,7 +184,7 @@ def test_a_row_that_cannot_be_read_is_named(open_store: Open, key: str, value: b
 
 def test_what_cannot_be_encoded_leaves_nothing_behind(open_store: Open) -> None:
     store = open_store()
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     with pytest.raises(TypeError):
         store.commit([job("a"), Put(Tenant("\ud800")), job("b")], term)
     store.commit([job("c")], term)
@@ -236,7 +238,7 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
 def test_a_damaged_database_says_so_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "broker.sqlite"
     store = opened(path)
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     for number in range(50):
         store.commit(rows_of(number), term)
     store.close()
@@ -280,7 +282,7 @@ def big(number: int, size: int = 200_000) -> Put:
 
 def check_full(store: SqliteStore, make_room: Callable[[], None]) -> None:
     """Refuses, leaves nothing half done, and works again when there is room."""
-    term = store.campaign()
+    term = store.campaign(Forgetful())
     store.commit([job("before")], term)
     written = ["job/before"]
     with pytest.raises(StoreError) as caught:
