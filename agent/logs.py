@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.backends import Backend, LogPart
 from agent.supervisor.values import Failure
@@ -47,6 +48,8 @@ class Logs:
         return LogAnswer(request.request_id, part.data, part.next_offset, part.at_end, ranks)
 
     async def _wait_for_part(self, request: LogRequest) -> LogPart:
+        if request.since > 0.0:
+            request = replace(request, offset=await self._offset(request))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(request.wait_seconds, WAIT_SECONDS_MAX)
         while True:
@@ -62,6 +65,13 @@ class Logs:
         async with self._reads:
             return await self._backend.read_log(
                 request.name, request.rank, request.stream, request.offset, limit_bytes
+            )
+
+    async def _offset(self, request: LogRequest) -> int:
+        assert request.stream is not None
+        async with self._reads:
+            return await self._backend.log_offset(
+                request.name, request.rank, request.stream, request.since
             )
 
     async def _ranks(self, name: str) -> int:

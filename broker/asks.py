@@ -28,6 +28,7 @@ class LogAsk:
     offset: int
     limit_bytes: int
     wait_seconds: float
+    since: float = 0.0  # wall seconds at the site: from the line begun then, not from `offset`
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class LogPart:
     at_end: bool = False
     ranks: int = 0
     failure: Failure | None = None
+
+    @property
+    def offset(self) -> int:
+        """Of the first byte of `data` in the log."""
+        return max(self.next_offset - len(self.data), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,24 @@
 """Reading a job's logs: through broken streams, and from one attempt to the next.
 
-A stream that breaks is asked for again from its beginning, and what was seen already is
-left out by counting bytes; where only the tail was asked for, counting cannot help, and
-lines around the break may come twice. Knows the messages of `Jobs.Logs`.
+Every response says where it lies in its rank's stream. So a stream that breaks is asked for
+again from exactly there: no byte is lost and none comes twice. Knows the messages of
+`Jobs.Logs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from suan.errors import Unavailable
 from suan.models import AttemptState, Job
 from suan.transport import Transport
 from suan.v1 import jobs_service_pb2 as pb
 from suan.views import LogChunk
+
+REST_SECONDS = 30.0  # that a site which is away has, once the attempt is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +28,16 @@ class Wanted:
     job_id: str
     follow: bool = False
     tail_lines: int = 0
+    since: float = 0.0
     rank: int | None = None
-    epoch: int = 0
     stream: str = ""
-
-    def request(self, epoch: int) -> pb.LogsRequest:
-        return pb.LogsRequest(
-            id=self.job_id,
-            follow=self.follow,
-            tail_lines=self.tail_lines,
-            rank=self.rank,
-            epoch=epoch,
-            stream=self.stream,
-        )
 
 
 class AttemptLog:
     """The log of one attempt (epoch 0: the last one), each byte once.
 
-    `look` answers how the job stands: it is asked after each break, because a lost site may
-    never answer again.
+    `look` answers how the job stands. A follower asks after each break, because a lost site
+    may never answer again: once the attempt is over, it has REST_SECONDS to give the rest.
     """
 
     def __init__(self, wanted: Wanted, epoch: int, look: Callable[[], Awaitable[Job]]) -> None:
@@ -52,31 +45,63 @@ class AttemptLog:
         self._epoch = epoch
         self._look = look
         self._asked = False
-        self._seen: dict[tuple[int, str], int] = {}  # bytes, by rank and stream
-        self._skip: dict[tuple[int, str], int] = {}
+        self._over_at: float | None = None  # when the attempt was first seen to be over
+        self._read: dict[tuple[int, str], int] = {}  # up to which offset, by rank and stream
 
     async def read(self, transport: Transport, method: Any) -> AsyncGenerator[LogChunk, None]:
-        """Raises SuanError; ends early when the job runs elsewhere by now."""
-        stream = transport.stream(method, self._request, patient=self._wanted.follow)
+        """Raises SuanError: LogsIncomplete when the job has ended and its site is lost.
+
+        Ends without the rest when the site is lost and the job runs elsewhere by now.
+        """
+
+        async def request() -> pb.LogsRequest | None:
+            return await self._request(transport.backoff.clock())
+
+        stream = transport.stream(method, request, patient=self._wanted.follow)
         async with aclosing(stream) as responses:
             async for response in responses:
-                key = (response.rank, response.stream)
-                known = min(self._skip.get(key, 0), len(response.data))
-                self._skip[key] = self._skip.get(key, 0) - known
-                if fresh := response.data[known:]:
-                    self._seen[key] = self._seen.get(key, 0) + len(fresh)
-                    yield LogChunk(response.rank, response.stream, fresh, response.epoch)
+                chunk = self._chunk(response)
+                if chunk.data:
+                    yield chunk
 
-    async def _request(self) -> pb.LogsRequest | None:
-        if self._asked and self._wanted.follow:
+    def _chunk(self, response: pb.LogsResponse) -> LogChunk:
+        """What of a response is new."""
+        self._epoch = response.epoch
+        key = (response.rank, response.stream)
+        read = self._read.get(key, 0)
+        # A broker older than offsets says none, and repeats itself after a break.
+        begin = response.offset if response.HasField("offset") else read
+        end = begin + len(response.data)
+        fresh = response.data[max(read - begin, 0) :]
+        self._read[key] = max(read, end)
+        return LogChunk(*key, fresh, response.epoch, end - len(fresh))
+
+    async def _request(self, now: float) -> pb.LogsRequest | None:
+        follow = self._wanted.follow
+        if self._asked and follow:
             job = await self._look()
-            if next_attempt(job, self._epoch):
-                return None
-            if job.state.terminal:
-                self._wanted = replace(self._wanted, follow=False)
+            elsewhere = next_attempt(job, self._epoch) > 0
+            if elsewhere or job.state.terminal:
+                follow = False
+                self._over_at = now if self._over_at is None else self._over_at
+                if now - self._over_at >= REST_SECONDS:
+                    if elsewhere:
+                        return None
+                    raise _incomplete(self._epoch)
         self._asked = True
-        self._skip = {} if self._wanted.tail_lines else dict(self._seen)
-        return self._wanted.request(self._epoch)
+        return pb.LogsRequest(
+            id=self._wanted.job_id,
+            follow=follow,
+            tail_lines=self._wanted.tail_lines,
+            since=self._wanted.since,
+            rank=self._wanted.rank,
+            epoch=self._epoch,
+            stream=self._wanted.stream,
+            after=[
+                pb.LogCursor(rank=rank, stream=name, offset=offset)
+                for (rank, name), offset in self._read.items()
+            ],
+        )
 
 
 def next_attempt(job: Job, after: int) -> int:
@@ -86,3 +111,8 @@ def next_attempt(job: Job, after: int) -> int:
         if attempt.epoch > after and attempt.state in begun and attempt.started_at:
             return attempt.epoch
     return 0
+
+
+def _incomplete(epoch: int) -> Unavailable:
+    message = f"the last output of attempt {epoch} is missing: its site is away"
+    return Unavailable(message, "`suan logs` has it once the site is back", "LogsIncomplete")

@@ -180,11 +180,16 @@ class Backend(Protocol):
         """Start a run whose lease ends at `deadline`; returns once it cannot be lost.
 
         A name that is known already is a no-op, whatever became of it, until it is forgotten.
-        Raises BackendRefused, after which nothing of the run exists.
+        Raises BackendRefused, after which nothing of the run exists. Any other exception, and
+        a caller that gives up, leave open whether it was accepted: `find` says.
         """
 
     async def find(self, name: str) -> RunState | None:
-        """The run of that name, or None when there never was one or it was forgotten."""
+        """The run of that name, or None when there never was one or it was forgotten.
+
+        Of a submission without an answer None is the promise that no run will come of it any
+        more: while it may still, this waits or raises.
+        """
 
     async def list(self) -> tuple[str, ...]:
         """Names of all runs that are not forgotten, in order of name."""
@@ -209,6 +214,13 @@ class Backend(Protocol):
         self, name: str, rank: int, stream: Stream, offset: int, limit_bytes: int
     ) -> LogPart:
         """At most `limit_bytes` of a rank's output from `offset`; KeyError if unknown."""
+
+    async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
+        """Where the lines of `since` (wall seconds here) begin in a rank's output.
+
+        Nothing written at or after `since` lies before it; earlier lines may follow it, and
+        all of them do (0) where the backend cannot tell. KeyError if unknown.
+        """
 
     async def forget(self, name: str) -> None:
         """Remove what is kept of an ended run, its logs too. A live run raises ValueError."""

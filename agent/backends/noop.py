@@ -59,5 +59,8 @@ class NoopBackend:
             raise KeyError(name)
         return LogPart(b"", offset, at_end=True)
 
+    async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
+        return 0
+
     async def forget(self, name: str) -> None:
         self._ended.pop(name, None)

@@ -31,6 +31,7 @@ from agent.backends import (
     run_name,
 )
 from agent.backends.conclude import conclude
+from agent.backends.marking import LogMarker, log_offset
 from agent.backends.ports import pick_port
 from agent.backends.prepare import (
     FREE_BYTES_MIN,
@@ -70,6 +71,8 @@ class ProcessBackend:
         self._submits: dict[str, asyncio.Task[None]] = {}
         self._watches: dict[str, tuple[FenceWatch, asyncio.Task[None]]] = {}
         self._exits: asyncio.Queue[Exit | None] = asyncio.Queue()
+        self._marker = LogMarker()
+        self._marking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await asyncio.to_thread(self._state.make)
@@ -77,14 +80,17 @@ class ProcessBackend:
             run = self._state.run(name)
             ended = run.exit()
             if ended is not None:
+                await asyncio.to_thread(self._marker.mark_run, run)
                 self._exits.put_nowait(ended)
             else:
                 with contextlib.suppress(OSError, ValueError, KeyError):
                     self._ports[name] = run.order()["master_port"]
                 self._follow(run, None)
+        self._marking = asyncio.create_task(self._marker.keep(self._live))
 
     async def close(self) -> None:
         tasks = [*self._submits.values(), *(task for _, task in self._watches.values())]
+        tasks += [self._marking] if self._marking is not None else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -103,6 +109,8 @@ class ProcessBackend:
         await asyncio.shield(task)
 
     async def find(self, name: str) -> RunState | None:
+        if (submitting := self._submits.get(name)) is not None:
+            await asyncio.wait({submitting})
         run = self._run(name)
         return run.state() if run is not None else None
 
@@ -133,6 +141,12 @@ class ProcessBackend:
         if run is None:
             raise KeyError(name)
         return await asyncio.to_thread(_read_log, run, rank, stream, offset, limit_bytes)
+
+    async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
+        run = self._run(name)
+        if run is None:
+            raise KeyError(name)
+        return await asyncio.to_thread(log_offset, run, rank, stream, since)
 
     async def forget(self, name: str) -> None:
         run = self._run(name)
@@ -200,10 +214,17 @@ class ProcessBackend:
             except (OSError, ValueError, KeyError) as error:
                 _LOGGER.error("the end of %s cannot be recorded yet: %s", run.name, error)
                 await asyncio.sleep(CONCLUDE_RETRY_SECONDS)
-        await asyncio.to_thread(shutil.rmtree, run.scratch, ignore_errors=True)
+        await asyncio.to_thread(self._tidy, run)
         self._ports.pop(run.name, None)
         del self._watches[run.name]
         self._exits.put_nowait(ended)
+
+    def _tidy(self, run: RunDirectory) -> None:
+        self._marker.mark_run(run)  # nothing is written any more
+        shutil.rmtree(run.scratch, ignore_errors=True)
+
+    def _live(self) -> tuple[RunDirectory, ...]:
+        return tuple(self._state.run(name) for name in self._watches)
 
     def _run(self, name: str) -> RunDirectory | None:
         if not _NAME.fullmatch(name):

@@ -51,8 +51,17 @@ class RunDirectory:
     def fence_log(self) -> Path:
         return self.path / "fence.log"
 
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def marks(self) -> Path:
+        """When the logs had how many bytes, under the logs' own names; see `marks`."""
+        return self.path / "marks"
+
     def log(self, rank: int, stream: Stream) -> Path:
-        return self.path / "logs" / f"{rank}.{'out' if stream is Stream.STDOUT else 'err'}"
+        return self.logs / f"{rank}.{'out' if stream is Stream.STDOUT else 'err'}"
 
     # --- what is there ----------------------------------------------------
 

@@ -1,19 +1,23 @@
 """Reading a job's log: the site is asked part by part, so that a slow reader holds nothing.
 
-Ranks are read side by side and merged as they come; within a rank order is kept.
+Ranks are read side by side and merged as they come; within a rank order is kept. Each
+response says where it lies in its rank's stream, so that a reader whose stream broke goes on
+exactly where it was.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from broker.asks import LogAsk, LogPart
 from broker.core.rows import Attempt, Job
 from broker.leader import Port
 from broker.queries import GetJob, JobFound
-from suan.errors import NotFound, Unavailable
+from suan.errors import InvalidRequest, NotFound, SuanError, Unavailable
 from suan.v1 import jobs_service_pb2
 
 PART_BYTES = 128 << 10
@@ -22,15 +26,18 @@ FOLLOW_WAIT_SECONDS = 5.0
 RANKS_READ_MAX = 64  # of one job at a time
 CHANGE_WAIT_SECONDS = 30.0
 STREAMS = ("stdout", "stderr")
+CURSORS_MAX = RANKS_READ_MAX * len(STREAMS)
+OFFSET_MAX = 1 << 62  # bytes; no file is longer
 
 
 async def read_logs(port: Port, job: Job, request: Any) -> AsyncIterator[Any]:
     """Responses until the end of the log, or for ever with `follow` on a live attempt.
 
-    Raises NotFound (NoLogs) and Unavailable (SiteAway, SiteSilent).
+    Raises InvalidRequest, NotFound (NoLogs) and Unavailable (SiteAway, SiteSilent).
     """
+    _check(request)
     attempt = await _attempt(port, job, request)
-    first = await _ask(port, job, attempt, LogPart(), 0, STREAMS[0], 0, 0.0)
+    first = await _Log(port, job.id, attempt, 0, STREAMS[0]).ask(0, 0, 0.0)
     ranks = range(max(first.ranks, 1))
     if request.HasField("rank"):
         if request.rank not in ranks:
@@ -39,7 +46,7 @@ async def read_logs(port: Port, job: Job, request: Any) -> AsyncIterator[Any]:
     streams = (request.stream,) if request.stream else STREAMS
     queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=8)
     readers = [
-        asyncio.create_task(_read(port, job, attempt, rank, name, request, queue))
+        asyncio.create_task(_read(_Log(port, job.id, attempt, rank, name), request, queue))
         for rank in ranks[:RANKS_READ_MAX]
         for name in streams
     ]
@@ -49,6 +56,17 @@ async def read_logs(port: Port, job: Job, request: Any) -> AsyncIterator[Any]:
     finally:
         for reader in readers:
             reader.cancel()
+
+
+def _check(request: Any) -> None:
+    if not math.isfinite(request.since) or request.since < 0.0:
+        raise InvalidRequest("`since` is a moment in seconds since 1970")
+    if len(request.after) > CURSORS_MAX:
+        raise InvalidRequest(f"at most {CURSORS_MAX} cursors in one request")
+    if any(cursor.offset > OFFSET_MAX for cursor in request.after):
+        raise InvalidRequest("no log is so long as the offset of a cursor says")
+    if request.after and not request.epoch:
+        raise InvalidRequest("cursors lie in the log of one attempt: name it by its epoch")
 
 
 async def _merged(queue: asyncio.Queue[Any], readers: int) -> AsyncIterator[Any]:
@@ -90,73 +108,72 @@ async def _changed(port: Port, job: Job) -> Job:
             return found.job
 
 
-async def _read(
-    port: Port,
-    job: Job,
-    attempt: Attempt,
-    rank: int,
-    stream: str,
-    request: Any,
-    queue: asyncio.Queue[Any],
-) -> None:
+async def _read(log: _Log, request: Any, queue: asyncio.Queue[Any]) -> None:
     """One rank's stream, part by part, into the queue; None at its end."""
-    part = LogPart()
+    wait_seconds = FOLLOW_WAIT_SECONDS if request.follow else 0.0
     try:
-        if request.tail_lines:
-            part = await _tail(port, job, attempt, rank, stream, request.tail_lines)
-            await _put(queue, rank, stream, attempt, part)
+        part = await _begin(log, request)
+        await queue.put(log.response(part))  # also without data: it says where we are
         while not part.at_end:
-            wait = FOLLOW_WAIT_SECONDS if request.follow else 0.0
-            part = await _ask(port, job, attempt, part, rank, stream, PART_BYTES, wait)
-            await _put(queue, rank, stream, attempt, part)
-            if not part.data and not request.follow:
+            part = await log.ask(part.next_offset, PART_BYTES, wait_seconds)
+            if part.data:
+                await queue.put(log.response(part))
+            elif not request.follow:
                 break
         await queue.put(None)
-    except (NotFound, Unavailable) as error:
+    except SuanError as error:
         await queue.put(error)
 
 
-async def _put(
-    queue: asyncio.Queue[Any], rank: int, stream: str, attempt: Attempt, part: LogPart
-) -> None:
-    if part.data:
-        await queue.put(
-            jobs_service_pb2.LogsResponse(
-                rank=rank, stream=stream, data=part.data, epoch=attempt.epoch
-            )
-        )
+async def _begin(log: _Log, request: Any) -> LogPart:
+    """The first part: after its cursor, or else as `since` and `tail_lines` say."""
+    for cursor in request.after:
+        if (cursor.rank, cursor.stream) == (log.rank, log.stream):
+            return await log.ask(cursor.offset, PART_BYTES, 0.0)
+    part = await log.ask(0, PART_BYTES, 0.0, request.since)
+    return await _tail(log, part, request.tail_lines) if request.tail_lines else part
 
 
-async def _tail(
-    port: Port, job: Job, attempt: Attempt, rank: int, stream: str, lines: int
-) -> LogPart:
-    """The last `lines` lines so far, of at most TAIL_BYTES_MAX bytes."""
-    kept = b""
-    part = LogPart()
-    while True:
-        part = await _ask(port, job, attempt, part, rank, stream, PART_BYTES, 0.0)
+async def _tail(log: _Log, part: LogPart, lines: int) -> LogPart:
+    """The last `lines` lines so far from `part` on, of at most TAIL_BYTES_MAX bytes."""
+    kept = part.data
+    while part.data and not part.at_end:
+        part = await log.ask(part.next_offset, PART_BYTES, 0.0)
         kept = (kept + part.data)[-TAIL_BYTES_MAX:]
-        if not part.data or part.at_end:
-            break
     wanted = b"".join(kept.splitlines(keepends=True)[-lines:])
     return LogPart(wanted, part.next_offset, part.at_end, part.ranks)
 
 
-async def _ask(
-    port: Port,
-    job: Job,
-    attempt: Attempt,
-    after: LogPart,
-    rank: int,
-    stream: str,
-    limit_bytes: int,
-    wait_seconds: float,
-) -> LogPart:
-    ask = LogAsk(job.id, attempt.epoch, rank, stream, after.next_offset, limit_bytes, wait_seconds)
-    part = await port.ask(attempt.site, ask)
-    if part.failure is None:
-        return part
-    message = f"{attempt.site}: {part.failure.message}"
-    if part.failure.category == "network":
-        raise Unavailable(message, "the job goes on; try again shortly", part.failure.code)
-    raise NotFound(message, "", part.failure.code)
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """One rank's stream of one attempt, asked for at its site."""
+
+    port: Port
+    job_id: str
+    attempt: Attempt
+    rank: int
+    stream: str
+
+    async def ask(
+        self, offset: int, limit_bytes: int, wait_seconds: float, since: float = 0.0
+    ) -> LogPart:
+        """A part. Raises NotFound and Unavailable, with the site's code."""
+        site = self.attempt.site
+        epoch, rank, stream = self.attempt.epoch, self.rank, self.stream
+        ask = LogAsk(self.job_id, epoch, rank, stream, offset, limit_bytes, wait_seconds, since)
+        part = await self.port.ask(site, ask)
+        if part.failure is None:
+            return part
+        message = f"{site}: {part.failure.message}"
+        if part.failure.category in ("network", "broker"):
+            raise Unavailable(message, "the job goes on; try again shortly", part.failure.code)
+        raise NotFound(message, "", part.failure.code)
+
+    def response(self, part: LogPart) -> Any:
+        return jobs_service_pb2.LogsResponse(
+            rank=self.rank,
+            stream=self.stream,
+            data=part.data,
+            epoch=self.attempt.epoch,
+            offset=part.offset,
+        )

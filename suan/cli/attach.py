@@ -13,11 +13,13 @@ from typing import Any, BinaryIO
 from suan.cli.jobs import exit_code, last_attempt, outcome_line
 from suan.cli.output import note
 from suan.cli.times import length
+from suan.errors import Unavailable
 from suan.ids import short_id
 from suan.models import Job, JobState, Launch
 from suan.sync import Client
 from suan.views import LogChunk
 
+STAY_SECONDS = 120.0  # for a broker that was there to come back, or another in its place
 LINE_BYTES_MAX = 64 * 1024  # a longer line of several ranks is cut
 
 
@@ -34,6 +36,7 @@ def told_how_to_return(job_id: str) -> Iterator[None]:
 
 def attach(client: Client, job_id: str, *, with_logs: bool = True) -> int:
     """Follows a job from its queue to its end and answers the exit code for it."""
+    client.deadline_seconds = STAY_SECONDS
     with told_how_to_return(job_id):
         job = _until_begun(client, job_id)
         if with_logs and last_attempt(job):
@@ -72,12 +75,20 @@ def _state_line(job: Job) -> str:
 
 
 def print_logs(client: Client, job: Job, *, rank: int | None = None, **wanted: Any) -> None:
-    """Copies a job's output to ours, as it is or by line with the rank in front."""
+    """Copies a job's output to ours, as it is or by line with the rank in front.
+
+    Where the end of it lies at a site that is lost, says so, and leaves the rest to the job's
+    own outcome.
+    """
     writer = _Writer(by_line=rank is None and _has_ranks(client, job))
     with closing(client.logs(job.id, rank=rank, **wanted)) as chunks:
         try:
             for chunk in chunks:
                 writer.write(chunk)
+        except Unavailable as error:
+            if error.code != "LogsIncomplete":
+                raise
+            note(f"note: {error.message}; {error.hint}")
         finally:
             writer.finish()
 

@@ -87,12 +87,14 @@ class ApproveResponse(_message.Message):
     def __init__(self, certificate_expires_at: _Optional[float] = ...) -> None: ...
 
 class DrainSiteRequest(_message.Message):
-    __slots__ = ("name", "reason")
+    __slots__ = ("name", "reason", "deadline_seconds")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     reason: str
-    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    deadline_seconds: float
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., deadline_seconds: _Optional[float] = ...) -> None: ...
 
 class DrainSiteResponse(_message.Message):
     __slots__ = ("site",)
@@ -125,6 +127,88 @@ class RemoveSiteResponse(_message.Message):
     ORPHANED_JOBS_FIELD_NUMBER: _ClassVar[int]
     orphaned_jobs: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, orphaned_jobs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConfirmDeadRequest(_message.Message):
+    __slots__ = ("site", "job_id")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    job_id: str
+    def __init__(self, site: _Optional[str] = ..., job_id: _Optional[str] = ...) -> None: ...
+
+class ConfirmDeadResponse(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class AnnounceMaintenanceRequest(_message.Message):
+    __slots__ = ("seconds",)
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    seconds: float
+    def __init__(self, seconds: _Optional[float] = ...) -> None: ...
+
+class AnnounceMaintenanceResponse(_message.Message):
+    __slots__ = ("maintenance",)
+    MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
+    maintenance: Maintenance
+    def __init__(self, maintenance: _Optional[_Union[Maintenance, _Mapping]] = ...) -> None: ...
+
+class GetMaintenanceRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetMaintenanceResponse(_message.Message):
+    __slots__ = ("maintenance",)
+    MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
+    maintenance: Maintenance
+    def __init__(self, maintenance: _Optional[_Union[Maintenance, _Mapping]] = ...) -> None: ...
+
+class Maintenance(_message.Message):
+    __slots__ = ("seconds", "announced_at", "announced_by", "extension_seconds", "takeback_seconds", "sites")
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCED_AT_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCED_BY_FIELD_NUMBER: _ClassVar[int]
+    EXTENSION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TAKEBACK_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SITES_FIELD_NUMBER: _ClassVar[int]
+    seconds: float
+    announced_at: float
+    announced_by: str
+    extension_seconds: float
+    takeback_seconds: float
+    sites: _containers.RepeatedCompositeFieldContainer[MaintenanceSite]
+    def __init__(self, seconds: _Optional[float] = ..., announced_at: _Optional[float] = ..., announced_by: _Optional[str] = ..., extension_seconds: _Optional[float] = ..., takeback_seconds: _Optional[float] = ..., sites: _Optional[_Iterable[_Union[MaintenanceSite, _Mapping]]] = ...) -> None: ...
+
+class MaintenanceSite(_message.Message):
+    __slots__ = ("name", "state", "attempts", "extended")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    EXTENDED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: str
+    attempts: int
+    extended: bool
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., extended: _Optional[bool] = ...) -> None: ...
+
+class ListCountersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListCountersResponse(_message.Message):
+    __slots__ = ("counters",)
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    counters: _containers.RepeatedCompositeFieldContainer[Counter]
+    def __init__(self, counters: _Optional[_Iterable[_Union[Counter, _Mapping]]] = ...) -> None: ...
+
+class Counter(_message.Message):
+    __slots__ = ("name", "count")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    count: int
+    def __init__(self, name: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class ApplyNetworkRequest(_message.Message):
     __slots__ = ("network", "dry_run")

@@ -75,6 +75,26 @@ class AdminStub:
                 request_serializer=suan_dot_v1_dot_admin__service__pb2.RemoveSiteRequest.SerializeToString,
                 response_deserializer=suan_dot_v1_dot_admin__service__pb2.RemoveSiteResponse.FromString,
                 _registered_method=True)
+        self.ConfirmDead = channel.unary_unary(
+                '/suan.v1.Admin/ConfirmDead',
+                request_serializer=suan_dot_v1_dot_admin__service__pb2.ConfirmDeadRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_admin__service__pb2.ConfirmDeadResponse.FromString,
+                _registered_method=True)
+        self.AnnounceMaintenance = channel.unary_unary(
+                '/suan.v1.Admin/AnnounceMaintenance',
+                request_serializer=suan_dot_v1_dot_admin__service__pb2.AnnounceMaintenanceRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_admin__service__pb2.AnnounceMaintenanceResponse.FromString,
+                _registered_method=True)
+        self.GetMaintenance = channel.unary_unary(
+                '/suan.v1.Admin/GetMaintenance',
+                request_serializer=suan_dot_v1_dot_admin__service__pb2.GetMaintenanceRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_admin__service__pb2.GetMaintenanceResponse.FromString,
+                _registered_method=True)
+        self.ListCounters = channel.unary_unary(
+                '/suan.v1.Admin/ListCounters',
+                request_serializer=suan_dot_v1_dot_admin__service__pb2.ListCountersRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_admin__service__pb2.ListCountersResponse.FromString,
+                _registered_method=True)
         self.ApplyNetwork = channel.unary_unary(
                 '/suan.v1.Admin/ApplyNetwork',
                 request_serializer=suan_dot_v1_dot_admin__service__pb2.ApplyNetworkRequest.SerializeToString,
@@ -164,6 +184,33 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConfirmDead(self, request, context):
+        """Somebody who looked says that nothing of a job runs at a silent site any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnnounceMaintenance(self, request, context):
+        """The broker will be away for a while: leases are extended by as much beforehand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMaintenance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCounters(self, request, context):
+        """How often something was heard and ignored since this leader began.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplyNetwork(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -248,6 +295,26 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.RemoveSite,
                     request_deserializer=suan_dot_v1_dot_admin__service__pb2.RemoveSiteRequest.FromString,
                     response_serializer=suan_dot_v1_dot_admin__service__pb2.RemoveSiteResponse.SerializeToString,
+            ),
+            'ConfirmDead': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmDead,
+                    request_deserializer=suan_dot_v1_dot_admin__service__pb2.ConfirmDeadRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_admin__service__pb2.ConfirmDeadResponse.SerializeToString,
+            ),
+            'AnnounceMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnnounceMaintenance,
+                    request_deserializer=suan_dot_v1_dot_admin__service__pb2.AnnounceMaintenanceRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_admin__service__pb2.AnnounceMaintenanceResponse.SerializeToString,
+            ),
+            'GetMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMaintenance,
+                    request_deserializer=suan_dot_v1_dot_admin__service__pb2.GetMaintenanceRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_admin__service__pb2.GetMaintenanceResponse.SerializeToString,
+            ),
+            'ListCounters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCounters,
+                    request_deserializer=suan_dot_v1_dot_admin__service__pb2.ListCountersRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_admin__service__pb2.ListCountersResponse.SerializeToString,
             ),
             'ApplyNetwork': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyNetwork,
@@ -502,6 +569,114 @@ class Admin:
             '/suan.v1.Admin/RemoveSite',
             suan_dot_v1_dot_admin__service__pb2.RemoveSiteRequest.SerializeToString,
             suan_dot_v1_dot_admin__service__pb2.RemoveSiteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmDead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suan.v1.Admin/ConfirmDead',
+            suan_dot_v1_dot_admin__service__pb2.ConfirmDeadRequest.SerializeToString,
+            suan_dot_v1_dot_admin__service__pb2.ConfirmDeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnnounceMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suan.v1.Admin/AnnounceMaintenance',
+            suan_dot_v1_dot_admin__service__pb2.AnnounceMaintenanceRequest.SerializeToString,
+            suan_dot_v1_dot_admin__service__pb2.AnnounceMaintenanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suan.v1.Admin/GetMaintenance',
+            suan_dot_v1_dot_admin__service__pb2.GetMaintenanceRequest.SerializeToString,
+            suan_dot_v1_dot_admin__service__pb2.GetMaintenanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCounters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suan.v1.Admin/ListCounters',
+            suan_dot_v1_dot_admin__service__pb2.ListCountersRequest.SerializeToString,
+            suan_dot_v1_dot_admin__service__pb2.ListCountersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -270,7 +270,7 @@ class Attempt(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., site: _Optional[str] = ..., pool: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards: _Optional[int] = ..., num_nodes: _Optional[int] = ..., placed_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("id", "name", "tenant", "project", "user", "state", "submitted_at", "finished_at", "attempts", "failure", "array_id", "array_index", "revision", "priority", "spec_sha256", "exit_code")
+    __slots__ = ("id", "name", "tenant", "project", "user", "state", "submitted_at", "finished_at", "attempts", "failure", "array_id", "array_index", "revision", "priority", "spec_sha256", "exit_code", "condition")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -287,6 +287,7 @@ class Job(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     SPEC_SHA256_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     tenant: str
@@ -303,4 +304,5 @@ class Job(_message.Message):
     priority: int
     spec_sha256: str
     exit_code: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., submitted_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., array_id: _Optional[str] = ..., array_index: _Optional[int] = ..., revision: _Optional[int] = ..., priority: _Optional[int] = ..., spec_sha256: _Optional[str] = ..., exit_code: _Optional[int] = ...) -> None: ...
+    condition: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., submitted_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., array_id: _Optional[str] = ..., array_index: _Optional[int] = ..., revision: _Optional[int] = ..., priority: _Optional[int] = ..., spec_sha256: _Optional[str] = ..., exit_code: _Optional[int] = ..., condition: _Optional[str] = ...) -> None: ...

@@ -127,7 +127,7 @@ class CancelResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ...) -> None: ...
 
 class LogsRequest(_message.Message):
-    __slots__ = ("id", "follow", "tail_lines", "rank", "epoch", "stream", "since")
+    __slots__ = ("id", "follow", "tail_lines", "rank", "epoch", "stream", "since", "after")
     ID_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +135,7 @@ class LogsRequest(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     id: str
     follow: bool
     tail_lines: int
@@ -142,19 +143,32 @@ class LogsRequest(_message.Message):
     epoch: int
     stream: str
     since: float
-    def __init__(self, id: _Optional[str] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., rank: _Optional[int] = ..., epoch: _Optional[int] = ..., stream: _Optional[str] = ..., since: _Optional[float] = ...) -> None: ...
+    after: _containers.RepeatedCompositeFieldContainer[LogCursor]
+    def __init__(self, id: _Optional[str] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., rank: _Optional[int] = ..., epoch: _Optional[int] = ..., stream: _Optional[str] = ..., since: _Optional[float] = ..., after: _Optional[_Iterable[_Union[LogCursor, _Mapping]]] = ...) -> None: ...
+
+class LogCursor(_message.Message):
+    __slots__ = ("rank", "stream", "offset")
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    rank: int
+    stream: str
+    offset: int
+    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class LogsResponse(_message.Message):
-    __slots__ = ("rank", "stream", "data", "epoch")
+    __slots__ = ("rank", "stream", "data", "epoch", "offset")
     RANK_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     rank: int
     stream: str
     data: bytes
     epoch: int
-    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ...) -> None: ...
+    offset: int
+    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Score(_message.Message):
     __slots__ = ("wait_seconds", "stage_seconds", "run_seconds", "yuan", "kwh", "fragmentation_seconds")
@@ -237,12 +251,24 @@ class ExplainRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("job", "explanation")
+    __slots__ = ("job", "explanation", "condition")
     JOB_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     explanation: Explanation
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+    condition: Condition
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., condition: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
+
+class Condition(_message.Message):
+    __slots__ = ("code", "message", "hint")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    hint: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
 
 class PlanRequest(_message.Message):
     __slots__ = ("spec",)

@@ -75,7 +75,7 @@ class HeldAttempt(_message.Message):
     def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., state: _Optional[_Union[_job_pb2.AttemptState, str]] = ..., remaining_seconds: _Optional[float] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("site", "session", "boot_id", "term_seen", "attempts", "capacity", "facts", "protocol", "report_seq_head", "agent_id")
+    __slots__ = ("site", "session", "boot_id", "term_seen", "attempts", "capacity", "facts", "protocol", "report_seq_head", "agent_id", "protocol_min", "more")
     SITE_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,8 @@ class Hello(_message.Message):
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     REPORT_SEQ_HEAD_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     site: str
     session: str
     boot_id: str
@@ -96,20 +98,24 @@ class Hello(_message.Message):
     protocol: int
     report_seq_head: int
     agent_id: str
-    def __init__(self, site: _Optional[str] = ..., session: _Optional[str] = ..., boot_id: _Optional[str] = ..., term_seen: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., facts: _Optional[_Union[_site_pb2.SiteFacts, _Mapping]] = ..., protocol: _Optional[int] = ..., report_seq_head: _Optional[int] = ..., agent_id: _Optional[str] = ...) -> None: ...
+    protocol_min: int
+    more: bool
+    def __init__(self, site: _Optional[str] = ..., session: _Optional[str] = ..., boot_id: _Optional[str] = ..., term_seen: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., facts: _Optional[_Union[_site_pb2.SiteFacts, _Mapping]] = ..., protocol: _Optional[int] = ..., report_seq_head: _Optional[int] = ..., agent_id: _Optional[str] = ..., protocol_min: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class Reconcile(_message.Message):
-    __slots__ = ("session", "attempts", "grant_seq_seen")
+    __slots__ = ("session", "attempts", "grant_seq_seen", "more")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     GRANT_SEQ_SEEN_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     session: str
     attempts: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
     grant_seq_seen: int
-    def __init__(self, session: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., grant_seq_seen: _Optional[int] = ...) -> None: ...
+    more: bool
+    def __init__(self, session: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., grant_seq_seen: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class Verdicts(_message.Message):
-    __slots__ = ("session", "term", "keep", "stop", "acknowledge", "expect", "heartbeat_seconds", "hello")
+    __slots__ = ("session", "term", "keep", "stop", "acknowledge", "expect", "heartbeat_seconds", "hello", "protocol")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +124,7 @@ class Verdicts(_message.Message):
     EXPECT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     session: str
     term: int
     keep: _containers.RepeatedCompositeFieldContainer[AttemptId]
@@ -126,35 +133,42 @@ class Verdicts(_message.Message):
     expect: _containers.RepeatedCompositeFieldContainer[AttemptId]
     heartbeat_seconds: float
     hello: bool
-    def __init__(self, session: _Optional[str] = ..., term: _Optional[int] = ..., keep: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., acknowledge: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., expect: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., heartbeat_seconds: _Optional[float] = ..., hello: _Optional[bool] = ...) -> None: ...
+    protocol: int
+    def __init__(self, session: _Optional[str] = ..., term: _Optional[int] = ..., keep: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., acknowledge: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., expect: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., heartbeat_seconds: _Optional[float] = ..., hello: _Optional[bool] = ..., protocol: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("session", "seq", "digest", "grant_seq_seen", "report_seq_head")
+    __slots__ = ("session", "seq", "digest", "grant_seq_seen", "report_seq_head", "extended_seq")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     GRANT_SEQ_SEEN_FIELD_NUMBER: _ClassVar[int]
     REPORT_SEQ_HEAD_FIELD_NUMBER: _ClassVar[int]
+    EXTENDED_SEQ_FIELD_NUMBER: _ClassVar[int]
     session: str
     seq: int
     digest: int
     grant_seq_seen: int
     report_seq_head: int
-    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., digest: _Optional[int] = ..., grant_seq_seen: _Optional[int] = ..., report_seq_head: _Optional[int] = ...) -> None: ...
+    extended_seq: int
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., digest: _Optional[int] = ..., grant_seq_seen: _Optional[int] = ..., report_seq_head: _Optional[int] = ..., extended_seq: _Optional[int] = ...) -> None: ...
 
 class HeartbeatReply(_message.Message):
-    __slots__ = ("session", "seq", "term", "reconcile", "stop")
+    __slots__ = ("session", "seq", "term", "reconcile", "stop", "heartbeat_seconds", "extension_seconds")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     RECONCILE_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EXTENSION_SECONDS_FIELD_NUMBER: _ClassVar[int]
     session: str
     seq: int
     term: int
     reconcile: bool
     stop: _containers.RepeatedCompositeFieldContainer[AttemptId]
-    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., term: _Optional[int] = ..., reconcile: _Optional[bool] = ..., stop: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ...) -> None: ...
+    heartbeat_seconds: float
+    extension_seconds: float
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., term: _Optional[int] = ..., reconcile: _Optional[bool] = ..., stop: _Optional[_Iterable[_Union[AttemptId, _Mapping]]] = ..., heartbeat_seconds: _Optional[float] = ..., extension_seconds: _Optional[float] = ...) -> None: ...
 
 class Capacity(_message.Message):
     __slots__ = ("session", "seq", "pools", "reflects_grant_seq", "full", "facts")
@@ -319,7 +333,7 @@ class ReportAck(_message.Message):
     def __init__(self, session: _Optional[str] = ..., report_seq: _Optional[int] = ...) -> None: ...
 
 class LogRequest(_message.Message):
-    __slots__ = ("request_id", "id", "rank", "stream", "offset", "limit_bytes", "wait_seconds")
+    __slots__ = ("request_id", "id", "rank", "stream", "offset", "limit_bytes", "wait_seconds", "since")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     RANK_FIELD_NUMBER: _ClassVar[int]
@@ -327,6 +341,7 @@ class LogRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     id: AttemptId
     rank: int
@@ -334,7 +349,8 @@ class LogRequest(_message.Message):
     offset: int
     limit_bytes: int
     wait_seconds: float
-    def __init__(self, request_id: _Optional[str] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., rank: _Optional[int] = ..., stream: _Optional[str] = ..., offset: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
+    since: float
+    def __init__(self, request_id: _Optional[str] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., rank: _Optional[int] = ..., stream: _Optional[str] = ..., offset: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., since: _Optional[float] = ...) -> None: ...
 
 class LogChunk(_message.Message):
     __slots__ = ("session", "request_id", "data", "next_offset", "at_end", "failure", "ranks")

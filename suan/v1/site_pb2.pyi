@@ -78,7 +78,7 @@ class SiteFacts(_message.Message):
     def __init__(self, city: _Optional[str] = ..., region: _Optional[str] = ..., pue: _Optional[float] = ..., grid_kg_per_kwh: _Optional[float] = ..., failures_per_card_day: _Optional[float] = ..., restart_seconds: _Optional[float] = ..., tenants_allowed: _Optional[_Iterable[str]] = ..., tenants_denied: _Optional[_Iterable[str]] = ..., time_limit_seconds_max: _Optional[float] = ..., agent_version: _Optional[str] = ..., backend: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class Site(_message.Message):
-    __slots__ = ("name", "state", "facts", "pools", "last_heard_at", "cards_leased", "attempts", "reason", "registered_at", "certificate_fingerprint")
+    __slots__ = ("name", "state", "facts", "pools", "last_heard_at", "cards_leased", "attempts", "reason", "registered_at", "certificate_fingerprint", "drain_by")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class Site(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_BY_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: str
     facts: SiteFacts
@@ -99,4 +100,5 @@ class Site(_message.Message):
     reason: str
     registered_at: float
     certificate_fingerprint: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., facts: _Optional[_Union[SiteFacts, _Mapping]] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., last_heard_at: _Optional[float] = ..., cards_leased: _Optional[int] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., registered_at: _Optional[float] = ..., certificate_fingerprint: _Optional[str] = ...) -> None: ...
+    drain_by: float
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., facts: _Optional[_Union[SiteFacts, _Mapping]] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., last_heard_at: _Optional[float] = ..., cards_leased: _Optional[int] = ..., attempts: _Optional[int] = ..., reason: _Optional[str] = ..., registered_at: _Optional[float] = ..., certificate_fingerprint: _Optional[str] = ..., drain_by: _Optional[float] = ...) -> None: ...
