@@ -1,4 +1,4 @@
-"""Durable rows behind one contract: memory, SQLite, and later etcd.
+"""Durable rows behind one contract: memory, SQLite and etcd.
 
 A store keeps bytes by key. It knows the codec and nothing of what rows mean. `commit`
 is atomic, durable when it returns, and refused once another leader has begun.
@@ -18,6 +18,7 @@ KINDS = (
     "job/",
     "join/",
     "network/",
+    "maintenance/",
     "site/",
     "spec/",
     "tenant/",
@@ -35,7 +36,14 @@ class Standby(Protocol):
         """What the leader has committed since."""
 
 
-def load_state(store: Store) -> Iterator[Put]:
+class Readable(Protocol):
+    """A store, or a view of one."""
+
+    def load(self, prefix: str = "", last: int = 0) -> Iterator[Put]:
+        """As `Store.load`."""
+
+
+def load_state(store: Readable) -> Iterator[Put]:
     """All rows that a leader needs: of the audit log, which only grows, the newest."""
     for prefix in KINDS:
         yield from store.load(prefix)

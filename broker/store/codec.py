@@ -24,6 +24,7 @@ from broker.core.rows import (
     Failure,
     Job,
     JoinToken,
+    Maintenance,
     NetworkMap,
     PendingJoin,
     Replica,
@@ -46,6 +47,7 @@ KINDS: dict[str, type[Any]] = {
     "network": NetworkMap,
     "dataset": Dataset,
     "bundle": Bundle,
+    "maintenance": Maintenance,
     "audit": Audit,
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
@@ -33,6 +34,7 @@ class SqliteStore:
     def __init__(self, path: Path, parse_spec: ParseSpec) -> None:
         self._path = path
         self._parse_spec = parse_spec
+        self._campaigning = threading.Lock()
         _refuse_network_disk(path.parent)
         self._lock = _take_lock(path.with_suffix(".lock"))
         try:
@@ -43,11 +45,12 @@ class SqliteStore:
             raise
 
     def campaign(self, standby: Standby) -> int:
-        with self._errors(), self._transaction():
-            self._db.execute("UPDATE leader SET term = term + 1")
-            row = self._db.execute("SELECT term FROM leader").fetchone()
-        standby.load(load_state(self))
-        return int(row[0])
+        with self._campaigning:
+            with self._errors(), self._transaction():
+                self._db.execute("UPDATE leader SET term = term + 1")
+                row = self._db.execute("SELECT term FROM leader").fetchone()
+            standby.load(load_state(self))
+            return int(row[0])
 
     def led_seconds(self) -> float:
         return inf
@@ -78,8 +81,9 @@ class SqliteStore:
             self._db.executemany("DELETE FROM rows WHERE key = ?", deletes)
 
     def close(self) -> None:
-        self._db.close()
-        os.close(self._lock)
+        with self._campaigning:
+            self._db.close()
+            os.close(self._lock)
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)

@@ -14,6 +14,8 @@ from support_store_writer import ROWS, rows_of
 from broker.core.rows import Bundle, Delete, Job, Put, Site, Tenant
 from broker.store import KINDS, StaleTerm, Store, StoreError, codec
 from broker.store.codec import UnreadableRow
+from broker.store.etcd import EtcdStore
+from broker.store.etcd.loader import messages
 from broker.store.memory import MemoryStore
 from broker.store.sqlite import SqliteStore
 
@@ -21,18 +23,22 @@ HERE = Path(__file__).resolve().parent
 Open = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store again and again, as one broker after the other does."""
     opened: list[Store] = []
     memory = MemoryStore(parse_spec)
+    settings = request.getfixturevalue("etcd").settings() if request.param == "etcd" else None
 
     def open_again() -> Store:
         if request.param == "memory":
             return memory
         for store in opened:
             store.close()
-        opened[:] = [SqliteStore(tmp_path / "broker.sqlite", parse_spec)]
+        if settings is not None:
+            opened[:] = [EtcdStore(settings, parse_spec)]
+        else:
+            opened[:] = [SqliteStore(tmp_path / "broker.sqlite", parse_spec)]
         return opened[0]
 
     yield open_again
@@ -52,6 +58,9 @@ def damage(store: Store, key: str, value: bytes) -> None:
     """Put bytes under a key behind the store's back."""
     if isinstance(store, MemoryStore):
         store.rows[key] = value
+    elif isinstance(store, EtcdStore):
+        request = messages().PutRequest(key=store._keys.row(key), value=value)
+        store._rows.call("KV.Put", request)
     else:
         assert isinstance(store, SqliteStore)
         store._db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (key, value))
