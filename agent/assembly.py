@@ -59,6 +59,8 @@ class Outside:
     staging: Staging
     reconnect: Backoff | None = None
     jitter: Callable[[], float] = field(default=random.random)
+    brokers: int = 1  # that `connect` dials in turn
+    on_silence: Callable[[], None] = lambda: None  # of the one that was dialled last
 
 
 class StateDirectory:
@@ -163,6 +165,8 @@ def assemble(
         Logs(outside.backend, ranks_of).answer,
         outside.diagnose,
         outside.reconnect,
+        outside.brokers,
+        outside.on_silence,
     )
     bundles = Bundles(state_directory.path / BUNDLES_DIRECTORY, fetch)
     materials = Materials(bundles, outside.staging, state_directory.path / DATA_DIRECTORY)

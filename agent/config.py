@@ -40,7 +40,7 @@ class AgentConfig:
     """One site, as its operator declares it. Paths are absolute."""
 
     site: str
-    broker: str  # host:port
+    broker: str  # host:port; of several brokers, all with commas
     city: str  # the site's node in the national network
     state_dir: Path
     identity_dir: Path  # key and certificates
@@ -128,9 +128,11 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
     state_dir = base / values.pop("state_dir")
     identity_dir = values.pop("identity_dir", "")
     tenants = values.pop("tenants", {})
+    brokers = values.pop("broker")
     data_roots = tuple(base / root for root in values.pop("data_roots", ()))
     return AgentConfig(
         pools=pools,
+        broker=brokers if isinstance(brokers, str) else ",".join(brokers),
         state_dir=state_dir,
         identity_dir=base / identity_dir if identity_dir else state_dir / "identity",
         city=values.pop("city", values["site"]),

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from scheduler.model import Accelerator
+from suan.identity.address import ADDRESSES_MAX
 from suan.jobspec import limits, units
 from suan.jobspec.limits import Fault, Range, TextRule, quoted
 from suan.jobspec.reader import Reader
@@ -198,8 +199,8 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
         Field("site", text(limits.SITE), "the site's name in the federation", required=True),
         Field(
             "broker",
-            text(BROKER),
-            "host:port of the broker",
+            Either(text(BROKER), ListOf(text(BROKER), 1, ADDRESSES_MAX)),
+            "host:port of the broker, or a list of all that may lead",
             required=True,
             foreign=("address", "server", "broker_address"),
         ),

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH100, PTH104, PTH105, PTH110, PTH112, PTH118, PTH123, PTH202, PTH208
+# ruff: noqa: PTH100, PTH104, PTH105, PTH110, PTH112, PTH116, PTH118, PTH123, PTH202, PTH208
 """The fence: the launcher that lives beside a run and ends it, with or without the agent.
 
     python3 -I -S fence.py RUN_DIRECTORY
@@ -9,13 +9,16 @@ be carried to any node. It knows one run directory and its files:
     order.json  what to start: phases of processes, time limit, grace
     lease       when the lease ends, on this machine's clocks; the agent writes over it
     stop        its presence asks for the end; its text is the reason
-    started     taken exclusively, locked while the fence lives: one attempt, one start
+    started     taken exclusively, locked while fence or keeper lives: one attempt, one start
     ranks.json  the processes of the last phase, once all of them run
     exit.json   how it ended; written durably, and only when every process is dead
 
 The agent may be killed, stopped or gone: none of this changes. No process of the run can
-leave: orphans come back to the fence, and ranks die when it dies. It starts once per run,
-so it must start quickly: os.path here, since pathlib would add a third to that time.
+leave: orphans come back to the fence, and ranks die when it dies. Its parent, the keeper,
+does nothing while all is well; of a fence that was killed, or stopped beyond the lease, it
+ends what is left. Only when both are killed at one moment, detached children of ranks live
+until the agent finds them. It starts once per run, so it must start quickly: os.path here,
+since pathlib would add a third to that time.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ import time
 from typing import Any, Callable, NoReturn  # noqa: UP035 - Python 3.8
 
 POLL_SECONDS = 1.0  # how often `lease` and `stop` are looked at
+KEEPER_SECONDS = 1.0  # after the lease's end the keeper takes a living fence for stopped
+KEEPER_POLL_SECONDS_MAX = 60.0
 KILL_POLL_SECONDS = 0.02  # how often the dying are counted
 EXIT_WRITE_ATTEMPTS = 60  # one per second, while the disk is full
 EXIT_BYTES = 4096  # kept free for exit.json from the start, beside the order's own size
@@ -45,20 +50,6 @@ LIBC = ctypes.CDLL(None)
 
 class LaunchError(Exception):
     """A process could not be started; nothing of its program ran."""
-
-
-class Clock:
-    """Elapsed seconds: at each read, the longer step of BOOTTIME and MONOTONIC_RAW."""
-
-    def __init__(self) -> None:
-        self.boottime_ns, self.raw_ns = clocks_ns()
-        self.elapsed_ns = 0
-
-    def now(self) -> float:
-        boottime_ns, raw_ns = clocks_ns()
-        self.elapsed_ns += max(boottime_ns - self.boottime_ns, raw_ns - self.raw_ns)
-        self.boottime_ns, self.raw_ns = boottime_ns, raw_ns
-        return self.elapsed_ns / 1e9
 
 
 class Lease:
@@ -84,7 +75,7 @@ class Lease:
 
     def remaining(self) -> float:
         """Seconds left by whichever clock is further; infinite where time does not end it."""
-        if self.terms["class"] != "restart":
+        if self.terms.get("class") != "restart":
             return float("inf")
         boottime_ns, raw_ns = clocks_ns()
         left_ns = min(self.terms["boottime_ns"] - boottime_ns, self.terms["raw_ns"] - raw_ns)
@@ -100,7 +91,7 @@ class Run:
         self.grace_seconds: float = self.order["grace_seconds"]
         self.time_limit_seconds: float = self.order["time_limit_seconds"] or float("inf")
         self.lease = Lease(self.path("lease"), self.grace_seconds)
-        self.clock = Clock()
+        self.began = now_seconds()
         self.polled_at = 0.0
         self.started_at = 0.0
         self.reason = "Exited"
@@ -153,23 +144,27 @@ class Run:
             self.begin_end("LaunchFailed", str(error))
             return
         if last:
+            path = self.path("ranks.json")
             with contextlib.suppress(OSError):  # only tells; the run need not end for it
-                replace(self.path("ranks.json"), json.dumps({"pids": list(self.pids)}))
+                with open(path + ".new", "w", encoding="utf-8") as file:
+                    json.dump({"pids": list(self.pids)}, file)
+                os.replace(path + ".new", path)
 
     def wait_phase(self) -> None:
         """Until the phase is over, or its end has run out of time."""
         while True:
-            self.reap()
-            now = self.clock.now()
+            children = reap(self.note_death)
+            now = now_seconds()
             if self.kill_at is None:
                 if None not in self.codes and not self.failure:
                     return
                 self.look(now)
-            elif not has_children() or now >= self.kill_at or self.lease.remaining() <= 0:
+            elif not children or now >= self.kill_at or self.lease.remaining() <= 0:
                 return
             else:
                 self.terminate()
-            self.sleep(now)
+            if children or self.kill_at is None:
+                self.sleep(now)
 
     def look(self, now: float) -> None:
         """Begin the end if anything asks for it."""
@@ -182,7 +177,7 @@ class Run:
             self.begin_end("Stopped", read_text(self.path("stop")))
         elif self.lease.remaining() <= self.lease.margin_seconds:
             self.begin_end("LeaseEnded", "the lease was not renewed in time")
-        elif now >= self.time_limit_seconds:
+        elif now - self.began >= self.time_limit_seconds:
             self.begin_end("TimeLimit", f"it ran longer than {self.time_limit_seconds:g} s")
 
     def begin_end(self, reason: str, detail: str) -> None:
@@ -190,7 +185,7 @@ class Run:
         if self.kill_at is not None:
             return
         self.reason, self.detail = reason, detail
-        self.kill_at = self.clock.now() + self.grace_seconds
+        self.kill_at = now_seconds() + self.grace_seconds
         self.terminate()
 
     def terminate(self) -> None:
@@ -203,23 +198,13 @@ class Run:
     def sleep(self, now: float) -> None:
         """Until a process dies or the next thing is due; a wish to stop is taken here."""
         if self.kill_at is not None:
-            if not has_children():
-                return
             due = min(self.kill_at - now, self.lease.remaining())
         else:
             due = self.lease.remaining() - self.lease.margin_seconds
-            due = min(due, self.time_limit_seconds - now)
+            due = min(due, self.began + self.time_limit_seconds - now)
         caught = signal.sigtimedwait(WAITED, max(0.0, min(due, POLL_SECONDS)))
         if caught is not None and caught.si_signo != signal.SIGCHLD:
             self.begin_end("Stopped", read_text(self.path("stop")) or "the fence was told to end")
-
-    def reap(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                self.note_death(pid, status)
 
     def note_death(self, pid: int, status: int) -> None:
         index = self.pids.pop(pid, None)
@@ -228,13 +213,9 @@ class Run:
             if status and not self.failure:
                 self.failure, self.failed = status, self.labels[index]
 
-    def record(self) -> dict[str, Any]:
-        codes = [127 if code is None else code for code in self.codes]
-        return exit_record(self.reason, self.detail, self.failure, self.started_at, codes)
-
 
 def exit_record(
-    reason: str, detail: str, failure: int, started_at: float, codes: list[int]
+    reason: str, detail: str, failure: int, started_at: float, codes: list[int | None]
 ) -> dict[str, Any]:
     return {
         "exit_code": exit_code(failure),
@@ -243,7 +224,7 @@ def exit_record(
         "detail": detail,
         "started_at": started_at,
         "ended_at": time.time(),
-        "rank_codes": codes,
+        "rank_codes": [127 if code is None else code for code in codes],
     }
 
 
@@ -296,22 +277,20 @@ def kill_descendants(note_death: Callable[[int, int], None]) -> None:
     while True:
         for group in child_groups():
             send(group, signal.SIGKILL)
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            while pid:
-                note_death(pid, status)
-                pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
+        if not reap(note_death):
             return
         signal.sigtimedwait((signal.SIGCHLD,), KILL_POLL_SECONDS)
 
 
-def has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+def reap(note_death: Callable[[int, int], None]) -> bool:
+    """Take in the dead; whether any child lives."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return True
+            note_death(pid, status)
+    return False
 
 
 def child_groups() -> set[int]:
@@ -344,6 +323,11 @@ def clocks_ns() -> tuple[int, int]:
     return boottime_ns, time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
 
 
+def now_seconds() -> float:
+    """For grace and time limit; leases are measured by both clocks."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def boot_id() -> str:
     return read_text("/proc/sys/kernel/random/boot_id")
 
@@ -356,12 +340,6 @@ def read_text(path: str) -> str:
         return ""
 
 
-def replace(path: str, text: str) -> None:
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
-
-
 def take(directory: str) -> int | None:
     """Take the file that says that this attempt has begun; None when it was taken before."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -372,9 +350,13 @@ def take(directory: str) -> int | None:
     fcntl.flock(lock, fcntl.LOCK_EX)
     if os.path.exists(os.path.join(directory, "exit.json")):
         return None  # between the two steps the agent found nobody here and said so
+    return lock
+
+
+def sign(lock: int) -> None:
+    """Say who we are: whoever reads it may send us SIGTERM."""
     os.write(lock, json.dumps({"pid": os.getpid(), "boot_id": boot_id()}).encode())
     os.fsync(lock)
-    return lock
 
 
 def reserve(directory: str) -> int:
@@ -418,7 +400,28 @@ def guard(directory: str) -> dict[str, Any]:
     except Exception as error:
         run.reason, run.detail = "Unknown", f"the fence failed: {error}"
     kill_descendants(run.note_death)
-    return run.record()
+    return exit_record(run.reason, run.detail, run.failure, run.started_at, run.codes)
+
+
+def keep(directory: str, room: int, fence: int) -> int:
+    """Wait for the fence; end what it leaves if it is killed, or does not end with its lease."""
+    lease = Lease(os.path.join(directory, "lease"), 0.0)
+    pid = status = 0
+    while not pid:
+        wait = min(lease.remaining() + KEEPER_SECONDS, KEEPER_POLL_SECONDS_MAX)
+        caught = signal.sigtimedwait(WAITED, max(wait, POLL_SECONDS))
+        if caught is not None and caught.si_signo != signal.SIGCHLD:
+            os.kill(fence, caught.si_signo)
+        lease.read()
+        if lease.remaining() + KEEPER_SECONDS <= 0:
+            os.kill(fence, signal.SIGKILL)
+        pid, status = os.waitpid(fence, os.WNOHANG)
+    kill_descendants(lambda _pid, _status: None)
+    if os.WIFSIGNALED(status) and not os.path.exists(os.path.join(directory, "exit.json")):
+        began = os.stat(os.path.join(directory, "started")).st_mtime
+        record = exit_record("Unknown", "its fence was killed", status, began, [])
+        write_exit(directory, room, record)
+    return exit_code(status)
 
 
 def main(arguments: list[str]) -> int:
@@ -433,6 +436,11 @@ def main(arguments: list[str]) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever reads our output knows: it has begun
     room = reserve(directory)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    fence = os.fork()
+    if fence:
+        return keep(directory, room, fence)
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    sign(lock)
     write_exit(directory, room, guard(directory))
     return 0
 

@@ -17,7 +17,8 @@ import grpc.aio
 
 from agent.credentials import install_identity, recover_identity
 from agent.session import calls
-from suan.channel import join_channel
+from suan.brokers import Brokers
+from suan.channel import join_channels
 from suan.errors import Conflict, DeadlineExceeded, SuanError, Unavailable
 from suan.identity.directory import load_identity, make_private_directory
 from suan.identity.files import read_file, write_file
@@ -29,6 +30,7 @@ from suan.retry import Backoff, call_until
 APPROVAL_SECONDS = 3_600.0  # that `join` waits by default
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.2, 60.0
 UNREACHABLE_SECONDS_MAX = 30.0  # before `join` gives up on a broker that does not answer
+TRY_SECONDS = 5.0  # of one of several brokers
 RENEW_RETRY_SECONDS, RENEW_RETRY_SECONDS_MAX = 5.0, 300.0
 RENEW_LOOK_SECONDS_MAX = 3_600.0  # between two looks at the certificate
 
@@ -59,11 +61,11 @@ async def join(
     pending = identity.with_name(f"{identity.name}.pending.key")
     key_pem = _pending_key(pending)
     request = make_request(key_pem, site_principal(file.federation, file.site))
-    channel = join_channel(file.join, file.ca_pem.encode())
+    brokers = join_channels(file.join, file.ca_pem.encode())
     try:
-        answer = await _approval(channel, file, request, wait_seconds, tell, backoff or Backoff())
+        answer = await _approval(brokers, file, request, wait_seconds, tell, backoff or Backoff())
     finally:
-        await channel.close(None)
+        await brokers.close(None)
     install_identity(
         identity,
         ca_pem=answer.ca_pem or file.ca_pem.encode(),
@@ -75,7 +77,7 @@ async def join(
 
 
 async def _approval(
-    channel: grpc.aio.Channel,
+    brokers: Brokers,
     file: JoinFile,
     request: bytes,
     wait_seconds: float,
@@ -87,10 +89,11 @@ async def _approval(
     told = False
     while True:
         answer = await call_until(
-            lambda _: calls.join(channel, file.site, file.token, request),
+            lambda _: _asked(brokers, file, request),
             lambda error: isinstance(error, Unavailable),
             deadline_seconds=UNREACHABLE_SECONDS_MAX,
             backoff=backoff,
+            alternatives=brokers.turns.count,
         )
         if answer.approved:
             return answer
@@ -105,6 +108,20 @@ async def _approval(
             )
         pause = min(max(answer.retry_after_seconds, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
         await backoff.sleep(min(pause, max(end - backoff.clock(), 0.0)))
+
+
+async def _asked(brokers: Brokers, file: JoinFile, request: bytes) -> calls.JoinAnswer:
+    """The answer of the broker whose turn it is. Raises SuanError."""
+    turns = brokers.turns
+    number = turns.current
+    seconds = calls.CALL_SECONDS if turns.count == 1 else TRY_SECONDS
+    try:
+        answer = await calls.join(brokers, file.site, file.token, request, seconds)
+    except Unavailable as error:
+        turns.pass_on(number, silent=error.code != "NotLeader")
+        raise
+    turns.heard(number)
+    return answer
 
 
 def _require_none(identity: Path) -> None:

@@ -21,6 +21,7 @@ from agent.journal_rows import attempt_of, attempt_row, moved, report_of, report
 from agent.supervisor.messages import (
     AttemptDropped,
     AttemptPut,
+    LeasesExtended,
     LeasesRenewed,
     MarkRaised,
     MarksDropped,
@@ -156,6 +157,9 @@ class Journal:
             yield AttemptPut(moved(attempt_of(row), shift))
         if shift is not None and "renewed" in facts:
             yield LeasesRenewed(facts["renewed"] + shift)
+        if shift is not None and "extended" in facts:
+            sent_at, until = json.loads(facts["extended"])
+            yield LeasesExtended(sent_at + shift, until + shift)
         # Numbers go on from the last one given, though its report may be long gone.
         yield ReportsNumbered(facts["report_seq"])
         for row in select("SELECT * FROM outbox ORDER BY report_seq"):
@@ -190,6 +194,9 @@ class _Batch:
     def renew(self, record: LeasesRenewed) -> None:
         self.facts["renewed"] = record.sent_at
 
+    def extend(self, record: LeasesExtended) -> None:
+        self.facts["extended"] = json.dumps([record.sent_at, record.until])
+
     def add_report(self, record: ReportAdded) -> None:
         self.reports[record.report.report_seq] = record.report
         self.facts["report_seq"] = record.report.report_seq
@@ -222,6 +229,7 @@ _GATHER: dict[type[Record], Any] = {
     AttemptPut: _Batch.put_attempt,
     AttemptDropped: _Batch.drop_attempt,
     LeasesRenewed: _Batch.renew,
+    LeasesExtended: _Batch.extend,
     ReportAdded: _Batch.add_report,
     ReportsDropped: _Batch.drop_reports,
     ReportsNumbered: _Batch.number_reports,

@@ -72,6 +72,7 @@ class Operator:
             else {"code": problem.code, "message": problem.message, "hint": problem.hint},
             "attempts": len(live),
             "outbox": len(state.outbox),
+            "ignored": {reason.value: count for reason, count in supervisor.ignored.items()},
             "held": [self._shown(attempt, now.elapsed) for attempt in live[:ATTEMPTS_SHOWN_MAX]],
         }
 

@@ -157,8 +157,18 @@ def check_clock() -> Check:
     return Check("clock", Status.OK, "synchronised")
 
 
-async def check_network(broker: str) -> Check:
-    """Whether this machine reaches the broker; nothing need reach this machine."""
+async def check_network(brokers: str) -> Check:
+    """Whether this machine reaches the brokers; nothing need reach this machine."""
+    faults = await asyncio.gather(*map(_unreached, brokers.split(",")))
+    if any(faults):
+        message = "; ".join(fault for fault in faults if fault)
+        hint = f"outbound TCP to {brokers} must be open; nothing inbound is needed"
+        return Check("network", Status.FAIL if all(faults) else Status.WARN, message, hint)
+    return Check("network", Status.OK, f"outbound to {brokers}; nothing inbound is needed")
+
+
+async def _unreached(broker: str) -> str:
+    """Why a broker is not reached; "" when it is."""
     host, _, port = broker.rpartition(":")
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -166,9 +176,8 @@ async def check_network(broker: str) -> Check:
             writer.close()
     except (OSError, TimeoutError, ValueError, OverflowError) as error:
         why = str(error) or f"no answer within {CONNECT_SECONDS:g} s"
-        hint = f"outbound TCP to {broker} must be open; nothing inbound is needed"
-        return Check("network", Status.FAIL, f"the broker {broker} is not reached: {why}", hint)
-    return Check("network", Status.OK, f"outbound to {broker}; nothing inbound is needed")
+        return f"the broker {broker} is not reached: {why}"
+    return ""
 
 
 # --- the cards ----------------------------------------------------------------

@@ -24,6 +24,9 @@ def status_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield "journal      cannot be written: no new jobs until the disk has room"
     yield f"attempts     {answer['attempts']}"
     yield f"outbox       {answer['outbox']} reports wait for acknowledgement"
+    if ignored := answer["ignored"]:
+        counted = ", ".join(f"{name} {count}" for name, count in sorted(ignored.items()))
+        yield f"ignored      {counted}"
     for held in answer["held"]:
         remaining = held["lease_remaining_seconds"]
         lease = "no lease" if remaining is None else f"lease {length(remaining)}"

@@ -24,6 +24,7 @@ from suan.retry import Backoff
 
 LAUNCHES_MAX = 64  # at a time
 CALLS_MAX = 16  # renewals, stops and removals at a time
+SUBMIT_SECONDS_MAX = 300.0  # without an answer; then the backend is asked what became of it
 ASK_SECONDS, ASK_SECONDS_MAX = 0.5, 30.0  # between two questions after a doubtful submission
 _PASSING_CODES = frozenset({"DiskFull", "Unavailable"})  # troubles of the site's own
 _USER_CODES = frozenset({"BadBundle", "BadDirectory", "BadName"})
@@ -40,11 +41,13 @@ class Runs:
         materials: Materials,
         post: Callable[[Event], None],
         backoff: Backoff | None = None,
+        submit_seconds: float = SUBMIT_SECONDS_MAX,
     ) -> None:
         self._backend = backend
         self._materials = materials
         self._post = post
         self._backoff = backoff or Backoff(ASK_SECONDS, ASK_SECONDS_MAX)
+        self._submit_seconds = submit_seconds
         self._waiting: deque[str] = deque()
         self._launches: dict[str, Launch] = {}  # until the submission begins
         self._deadlines: dict[str, float] = {}  # renewals that wait to be written
@@ -144,11 +147,12 @@ class Runs:
 
     async def _submitted(self, order: RunOrder, deadline: float) -> Event:
         try:
-            await self._backend.submit(order, deadline)
+            async with asyncio.timeout(self._submit_seconds):
+                await self._backend.submit(order, deadline)
         except BackendRefused as refusal:
             return RunRefused(order.name, _failure(refusal))
         except Exception as error:
-            log.exception("the submission of %s failed without an answer", order.name)
+            log.error("the submission of %s failed without an answer: %r", order.name, error)
             return await self._asked(order.name, error)
         crash_point("agent.submitted.before_started")
         return RunStarted(order.name)
@@ -159,14 +163,14 @@ class Runs:
         while True:
             try:
                 found = await self._backend.find(name)
-            except Exception:
+            except Exception as trouble:
                 failures += 1
-                log.exception("the backend does not say whether it has %s", name)
+                log.error("the backend does not say whether it has %s: %r", name, trouble)
                 await self._backoff.sleep(self._backoff.pause_seconds(failures))
                 continue
             if found is not None:
                 return RunStarted(name)
-            return RunRefused(name, Failure("site", "LaunchFailed", f"not submitted: {error}"))
+            return RunRefused(name, Failure("site", "LaunchFailed", f"not submitted: {error!r}"))
 
     # --- renewing, stopping, removing --------------------------------------------------
 

@@ -15,16 +15,17 @@ import signal
 import grpc.aio
 
 from agent.assembly import Outside, StateDirectory, assemble, backend_of, profile_of, staging_of
+from agent.backends import Backend
 from agent.config import AgentConfig
 from agent.control import read_mode, serve
 from agent.credentials import recover_identity
 from agent.daemon import Daemon
 from agent.join import Renewal
 from agent.operations import Operator
+from agent.session.dialler import Dialler
 from agent.supervisor.messages import ModeSet
 from agent.survey import Survey
-from suan.channel import diagnose, secure_channel
-from suan.errors import InvalidRequest, SuanError
+from suan.errors import InvalidRequest
 from suan.identity.directory import load_identity, require_in_force
 
 # Values here hold no cycles and go by their reference counts; looking for cycles among
@@ -34,14 +35,22 @@ GC_THRESHOLDS = (50_000, 50, 100)
 log = logging.getLogger(__name__)
 
 
-async def run_agent(config: AgentConfig) -> None:
-    """Until SIGTERM or SIGINT. Raises SuanError when it cannot begin or go on."""
+async def run_agent(config: AgentConfig, backend: Backend | None = None) -> None:
+    """Until SIGTERM or SIGINT. Raises SuanError when it cannot begin or go on.
+
+    `backend` takes the place of the one that the configuration names.
+    """
     check_identity(config)
     state_directory = StateDirectory(config.state_dir)
     try:
         survey = Survey(config)
         await survey.look(lambda pool, node: frozenset())
-        daemon = assemble(config, state_directory, survey, _outside(config))
+        daemon = assemble(
+            config,
+            state_directory,
+            survey,
+            _outside(config, backend or backend_of(config, os.environ)),
+        )
         profile = profile_of(config, state_directory.agent_id)
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -90,11 +99,13 @@ async def _run(config: AgentConfig, daemon: Daemon, survey: Survey, operator: Op
     log.info("site %s: agent stopped; what runs goes on", config.site)
 
 
-def _outside(config: AgentConfig) -> Outside:
-    def connect() -> grpc.aio.Channel:
-        return secure_channel(config.broker, config.identity_dir)
-
-    def reason() -> SuanError:
-        return diagnose(config.broker, config.identity_dir)
-
-    return Outside(connect, reason, backend_of(config, os.environ), staging_of(config))
+def _outside(config: AgentConfig, backend: Backend) -> Outside:
+    dialler = Dialler(config.broker, config.identity_dir)
+    return Outside(
+        dialler.connect,
+        dialler.diagnose,
+        backend,
+        staging_of(config),
+        brokers=len(dialler.addresses),
+        on_silence=dialler.fell_silent,
+    )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from broker.conditions import Condition, condition_of
+from broker.core.ignored import Ignored
 from broker.core.lifecycle import JobState
 from broker.core.messages import SiteFacts
 from broker.core.rows import (
@@ -18,6 +20,7 @@ from broker.core.rows import (
     Bundle,
     Dataset,
     Job,
+    Maintenance,
     NetworkMap,
     PendingJoin,
     Site,
@@ -28,11 +31,13 @@ from broker.core.transaction import Memory
 from scheduler.model import Pool, SiteState
 
 ID_PART_MIN = 4  # characters of a shortened id
+JOBS_SEARCHED_MAX = 100_000  # the newest, for one that is named by a part of its id
+JOBS_LOOKED_AT_MAX = 20_000  # for one page: nobody's search may hold up the others
 
 
 @dataclass(frozen=True, slots=True)
 class GetJob:
-    """A job by its id, or by an unambiguous beginning or ending of it."""
+    """A job by its id, or by an unambiguous beginning or ending of it if it is not too old."""
 
     id: str
     tenant: str
@@ -45,6 +50,7 @@ class JobFound:
     matches: int
     job: Job | None = None
     spec: Spec | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,10 @@ class ListJobs:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
+    """`next_before`: the `before` of the next page; "" at the end. A page may be short of jobs."""
+
     jobs: tuple[Job, ...]
-    more: bool
+    next_before: str
     revision: int
 
 
@@ -111,7 +119,46 @@ class ListAudit:
     limit: int
 
 
-Query = GetJob | ListJobs | ListSites | Table | GetBundle | GetPending | ListAudit
+@dataclass(frozen=True, slots=True)
+class GetMaintenance:
+    """What was announced, and which sites have made their longer leases durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceSite:
+    name: str
+    state: SiteState
+    attempts: int
+    extended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceView:
+    """`extension_seconds`: left of what leases are extended by; `takeback_seconds`: until any
+    lease may be taken back again."""
+
+    row: Maintenance
+    extension_seconds: float
+    takeback_seconds: float
+    sites: tuple[MaintenanceSite, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How often something was ignored since this leader began: every name with its count."""
+
+
+Query = (
+    GetJob
+    | ListJobs
+    | ListSites
+    | Table
+    | GetBundle
+    | GetPending
+    | ListAudit
+    | GetMaintenance
+    | Counters
+)
 
 
 def answer(memory: Memory, query: Query) -> Any:
@@ -123,18 +170,21 @@ def _get_job(memory: Memory, query: GetJob) -> JobFound:
     state = memory.state
     exact = state.jobs.get(query.id)
     if exact is not None and query.tenant in ("", exact.tenant):
-        return JobFound(1, exact, state.specs[exact.spec_sha256])
+        return _found(memory, exact)
     if len(query.id) < ID_PART_MIN:
         return JobFound(0)
     fits = [
         job_id
-        for job_id in _visible(memory, query.tenant)
+        for job_id in islice(_visible(memory, query.tenant), JOBS_SEARCHED_MAX)
         if job_id.endswith(query.id) or job_id.startswith(query.id)
     ]
     if len(fits) != 1:
         return JobFound(len(fits))
-    job = state.jobs[fits[0]]
-    return JobFound(1, job, state.specs[job.spec_sha256])
+    return _found(memory, state.jobs[fits[0]])
+
+
+def _found(memory: Memory, job: Job) -> JobFound:
+    return JobFound(1, job, memory.state.specs[job.spec_sha256], condition_of(memory, job))
 
 
 def _visible(memory: Memory, tenant: str) -> Iterator[str]:
@@ -153,10 +203,16 @@ def _list_jobs(memory: Memory, query: ListJobs) -> JobPage:
         ids = _visible(memory, query.tenant)
     if query.before:
         ids = _after(ids, query.before)
-    fitting = (job for job_id in ids if (job := jobs.get(job_id)) is not None and _fits(job, query))
-    page = tuple(islice(fitting, query.page_size + 1))
-    more = len(page) > query.page_size
-    return JobPage(page[: query.page_size], more, memory.state.revision)
+    page: list[Job] = []
+    last = ""
+    for last in islice(ids, JOBS_LOOKED_AT_MAX):
+        job = jobs.get(last)
+        if job is not None and _fits(job, query):
+            page.append(job)
+            if len(page) == query.page_size:
+                break
+    more = next(ids, None) is not None
+    return JobPage(tuple(page), last if more else "", memory.state.revision)
 
 
 def _after(ids: Iterator[str], before: str) -> Iterator[str]:
@@ -228,6 +284,29 @@ def _audit(memory: Memory, query: ListAudit) -> tuple[Audit, ...]:
     return tuple(islice(newer, query.limit))
 
 
+def _maintenance(memory: Memory, _query: GetMaintenance) -> MaintenanceView | None:
+    row, now = memory.state.maintenance, memory.ticked_elapsed
+    if row is None:
+        return None
+    sites = []
+    for name in sorted(memory.state.sites):
+        presence = memory.presence.get(name)
+        state = presence.state(memory.state.sites[name].draining) if presence else SiteState.UNSEEN
+        held = memory.state.attempts.get(name)
+        extended = presence is not None and presence.extended
+        sites.append(MaintenanceSite(name, state, len(held.epochs) if held else 0, extended))
+    return MaintenanceView(
+        row,
+        extension_seconds=max(0.0, memory.extended_until - now),
+        takeback_seconds=max(0.0, memory.takeback_after - now),
+        sites=tuple(sites),
+    )
+
+
+def _counters(memory: Memory, _query: Counters) -> tuple[tuple[str, int], ...]:
+    return tuple((reason.value, memory.ignored.get(reason, 0)) for reason in Ignored)
+
+
 _ANSWERS: dict[type, Callable[[Memory, Any], Any]] = {
     GetJob: _get_job,
     ListJobs: _list_jobs,
@@ -236,4 +315,6 @@ _ANSWERS: dict[type, Callable[[Memory, Any], Any]] = {
     GetBundle: _bundle,
     GetPending: _pending,
     ListAudit: _audit,
+    GetMaintenance: _maintenance,
+    Counters: _counters,
 }

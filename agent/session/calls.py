@@ -27,10 +27,16 @@ class JoinAnswer:
     retry_after_seconds: float
 
 
-async def join(channel: grpc.aio.Channel, site: str, token: str, csr_pem: bytes) -> JoinAnswer:
+async def join(
+    channel: grpc.aio.Channel,
+    site: str,
+    token: str,
+    csr_pem: bytes,
+    call_seconds: float = CALL_SECONDS,
+) -> JoinAnswer:
     """Ask for a site's first certificate; ask again with the same key until it is approved."""
     request = agents_service_pb2.JoinRequest(site=site, token=token, csr_pem=csr_pem)
-    answer = await _answer(_stub(channel).Join(request, timeout=CALL_SECONDS))
+    answer = await _answer(_stub(channel).Join(request, timeout=call_seconds))
     return JoinAnswer(
         answer.approved,
         answer.fingerprint,

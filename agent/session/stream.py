@@ -1,4 +1,4 @@
-"""The session: dials the broker, keeps one stream, and dials again when it ends.
+"""The session: dials a broker, keeps one stream, and dials the next when it ends.
 
 Hands in what the broker says and writes what it is given; that a stream ends changes
 nothing for what runs here. Each stream is a session of its own, with a new name.
@@ -19,19 +19,38 @@ import grpc.aio
 
 from agent.session.lanes import LaneOverflow, Lanes
 from agent.supervisor.messages import Closed, Event, Opened
+from agent.supervisor.values import PROTOCOL_MAX, PROTOCOL_MIN
 from agent.wire.decode import Decoder, Goodbye, LogRequest
-from agent.wire.encode import LogAnswer, Message, Send, SiteProfile, encode, log_chunk
+from agent.wire.encode import LogAnswer, Send, SiteProfile, encode_parts, log_chunk
 from agent.wire.specs import SpecMissing
-from suan.errors import Conflict, InternalError, SuanError, Unavailable
+from suan.errors import (
+    Conflict,
+    InternalError,
+    ResourceExhausted,
+    SuanError,
+    Unavailable,
+)
 from suan.retry import Backoff
 from suan.status import decode
 from suan.v1 import agents_service_pb2_grpc
 
 CONNECT_SECONDS = 10.0
+CONNECT_SECONDS_OF_SEVERAL = 3.0  # brokers: then another one may answer sooner
 CLOSE_SECONDS = 2.0
 RECONNECT_SECONDS, RECONNECT_SECONDS_MAX = 0.5, 30.0
+# Where a broker says that it does not lead, one soon will: pauses stay below two seconds.
+STANDBY_FAILURES_MAX = 3
+RETRY_SPREAD = 0.25  # of the time that a broker tells us to wait, added at random
 
 log = logging.getLogger(__name__)
+
+# How a stream ends of which the broker did not say why.
+_SILENCES = frozenset({"Unavailable", "BrokerSilent", "StreamBroken"})
+_HINTS = {
+    "SiteUnknown": "ask the administrator whether the site was removed, then join again",
+    "ProtocolUnknown": f"this agent speaks versions {PROTOCOL_MIN} to {PROTOCOL_MAX} of the"
+    " protocol: update whichever of agent and broker is older; what runs here runs on",
+}
 
 Connect = Callable[[], grpc.aio.Channel]
 Deliver = Callable[[Event], Awaitable[None]]
@@ -61,7 +80,15 @@ class Session:
         answer_log: AnswerLog,
         diagnose: Diagnose,
         backoff: Backoff | None = None,
+        brokers: int = 1,
+        on_silence: Callable[[], None] = lambda: None,
     ) -> None:
+        """`connect` gives the connection for a try; of several `brokers`, to each in turn.
+
+        `on_silence` hears when a broker did not say why a stream ended.
+        """
+        self._brokers = brokers
+        self._on_silence = on_silence
         self._profile = profile
         self._grace_seconds = grace_seconds
         self._connect = connect
@@ -70,6 +97,8 @@ class Session:
         self._diagnose = diagnose
         self._backoff = backoff or Backoff(RECONNECT_SECONDS, RECONNECT_SECONDS_MAX)
         self._stream: _Stream | None = None
+        self._failures = 0  # to speak with a broker, in a row
+        self._told: set[str] = set()  # what was logged since
         self._welcome = False  # the broker has spoken to this process before
         self.problem: SuanError | None = None  # why there is no stream
 
@@ -79,18 +108,29 @@ class Session:
 
     async def run(self) -> None:
         """Until cancelled. Raises Conflict (SiteNameTaken) when another agent was first."""
-        failures = 0
         while True:
-            heard = False
             try:
-                heard = await self._converse()
-                self.problem = Unavailable("the broker ended the session", "", "SessionEnded")
+                await self._converse()
+                problem: SuanError = Unavailable("the broker ended the session", "", "SessionEnded")
+                self.problem = problem
             except SuanError as error:
                 if error.code == "SiteNameTaken" and not self._welcome:
                     raise
+                if error.code in _SILENCES:
+                    self._on_silence()
                 self._note(error)
-            failures = 1 if heard else failures + 1
-            await self._backoff.sleep(self._backoff.pause_seconds(failures))
+                problem = error
+            self._failures += 1
+            if problem.code == "NotLeader":
+                self._failures = min(self._failures, STANDBY_FAILURES_MAX)
+            await self._backoff.sleep(self._pause_seconds(self._failures, problem))
+
+    def _pause_seconds(self, failures: int, problem: SuanError) -> float:
+        """Until the next try: by our own patience, but not before the broker wants us."""
+        pause = self._backoff.pause_seconds(failures)
+        if not isinstance(problem, ResourceExhausted):
+            return pause
+        return max(pause, problem.retry_after_seconds * (1 + RETRY_SPREAD * self._backoff.random()))
 
     def send(self, send: Send) -> None:
         """Write on the stream of that session; without it the message is of no use."""
@@ -106,7 +146,8 @@ class Session:
         """End that session; another follows."""
         stream = self._stream
         if stream is not None and stream.session == session:
-            self._end(stream, Unavailable(f"this agent ended the session: {code}", "", code))
+            hint = _HINTS.get(code, "")
+            self._end(stream, Unavailable(f"this agent ended the session: {code}", hint, code))
 
     def renew(self) -> None:
         """Go on over a new connection: the identity has changed."""
@@ -122,21 +163,35 @@ class Session:
 
     # --- one stream ------------------------------------------------------------------
 
-    async def _converse(self) -> bool:
-        """One stream, to its end: whether the broker spoke on it. Raises SuanError."""
+    async def _converse(self) -> None:
+        """One stream, to its end. Raises SuanError."""
         channel = self._connect()
         try:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await channel.channel_ready()
-            except TimeoutError:
-                raise await asyncio.to_thread(self._diagnose) from None
+            await self._ready(channel)
             ending = asyncio.get_running_loop().create_future()
-            return await self._hold(_Stream(secrets.token_hex(16), channel, Lanes(), ending))
+            await self._hold(_Stream(secrets.token_hex(16), channel, Lanes(), ending))
         finally:
             await channel.close(CLOSE_SECONDS)
 
-    async def _hold(self, stream: _Stream) -> bool:
+    async def _ready(self, channel: grpc.aio.Channel) -> None:
+        """Until it is connected. Raises the reason when it is not in time.
+
+        A single broker that refuses us now may take us a moment later; among several the
+        next one is tried at once.
+        """
+        several = self._brokers > 1
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS_OF_SEVERAL if several else CONNECT_SECONDS):
+                state = channel.get_state(try_to_connect=True)
+                while state is not grpc.ChannelConnectivity.READY:
+                    if several and state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                        raise TimeoutError
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            raise await asyncio.to_thread(self._diagnose) from None
+
+    async def _hold(self, stream: _Stream) -> None:
         call = agents_service_pb2_grpc.AgentsStub(stream.channel).Session()
         reader = _Reader(stream, self._grace_seconds, self)
         reading = asyncio.create_task(reader.read(call))
@@ -162,34 +217,34 @@ class Session:
                 task.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
             await self._deliver(Closed(stream.session))
-        return reader.heard
 
     async def _write(self, call: Any, stream: _Stream) -> None:
         """Until the stream breaks; why it broke is for the reader to hear."""
         with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             while True:
                 item = await stream.lanes.next()
-                message: Message = (
-                    log_chunk(stream.session, item)
-                    if isinstance(item, LogAnswer)
-                    else encode(item, self._profile)
-                )
-                await call.write(message)
+                if isinstance(item, LogAnswer):
+                    await call.write(log_chunk(stream.session, item))
+                    continue
+                for message in encode_parts(item, self._profile):
+                    await call.write(message)
 
     def _end(self, stream: _Stream, error: SuanError) -> None:
         if not stream.ending.done():
             stream.ending.set_exception(error)
 
     def _note(self, error: SuanError) -> None:
-        if self.problem is None or self.problem.code != error.code:
+        if error.code not in self._told:  # brokers that are asked in turn answer in turn
             log.warning("%s: %s%s", error.code, error, f" ({error.hint})" if error.hint else "")
+        self._told.add(error.code)
         self.problem = error
 
     async def hear(self, event: Event) -> None:
         """Hand in what the broker said."""
         if not self._welcome or self.problem is not None:
             log.info("connected to the broker")
-        self._welcome, self.problem = True, None
+        self._welcome, self.problem, self._failures = True, None, 0
+        self._told.clear()
         await self._deliver(event)
 
     async def answer(self, stream: _Stream, request: LogRequest) -> None:
@@ -207,7 +262,6 @@ class _Reader:
     REQUESTS_MAX = 256  # log requests open at a time
 
     def __init__(self, stream: _Stream, grace_seconds: float, owner: Session) -> None:
-        self.heard = False
         self._stream = stream
         self._decoder = Decoder(grace_seconds)
         self._owner = owner
@@ -218,7 +272,6 @@ class _Reader:
         try:
             async for message in call:
                 for heard in self._decoder.decode(message):
-                    self.heard = True
                     if isinstance(heard, Goodbye):
                         raise _farewell(heard)
                     if isinstance(heard, LogRequest):
@@ -250,8 +303,4 @@ def _farewell(goodbye: Goodbye) -> SuanError:
     if goodbye.code == "SiteNameTaken":
         hint = "stop the other agent, or ask the administrator for a site name of your own"
         return Conflict(goodbye.message, hint, goodbye.code)
-    hints = {
-        "SiteUnknown": "ask the administrator whether the site was removed, then join again",
-        "TermPassed": "",
-    }
-    return Unavailable(goodbye.message, hints.get(goodbye.code, ""), goodbye.code)
+    return Unavailable(goodbye.message, _HINTS.get(goodbye.code, ""), goodbye.code)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from agent.backends import LeaseClass, NodeShare, RunOrder
 from agent.inventory import Inventory, Refusal
+from agent.supervisor.ignored import LEASE_SECONDS_MAX
 from agent.supervisor.values import NEVER, Failure, Grant, Mode, Settings, Task
 
 JOURNAL_FULL = Failure(
@@ -22,6 +23,7 @@ JOURNAL_FULL = Failure(
 NOT_RECONCILED = Failure(
     "broker", "NotReconciled", "granted before the site's attempts were reconciled"
 )
+BAD_LEASE = Failure("broker", "BadGrant", "the length of its lease makes no sense")
 STALE_EPOCH = Failure(
     "broker", "StaleEpoch", "this attempt, or a later one of its job, was here before"
 )
@@ -87,6 +89,8 @@ def lease_end(
     """The lease's end in elapsed seconds, counted from when its anchor was sent."""
     if grant.lease_class is LeaseClass.PROOF:
         return NEVER
+    if not 0 < grant.lease_seconds <= LEASE_SECONDS_MAX:  # also when it is no number
+        return BAD_LEASE
     sent_at = anchors.get(grant.anchor_seq)
     if sent_at is None:
         message = f"heartbeat {grant.anchor_seq}, from which the lease counts, is not known here"

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 from agent.backends import Exit, run_name
 from agent.supervisor import admission
 from agent.supervisor.admission import Admission, order_of
 from agent.supervisor.draft import Draft
+from agent.supervisor.ignored import LEASE_SECONDS_MAX, Ignored, senseless
 from agent.supervisor.messages import (
     AttemptDropped,
     AttemptPut,
     Forget,
     Launch,
+    LeasesExtended,
     LeasesRenewed,
-    MarkRaised,
     MarksDropped,
     RenewLeases,
     ReportsDropped,
@@ -57,15 +59,20 @@ class Attempts:
     def take(self, grant: Grant, anchors: Mapping[int, float] | None, now: Moment) -> None:
         """Accept a grant or refuse it; `anchors` None: the session is not reconciled yet."""
         state = self._state
+        if senseless(grant):
+            self._draft.ignore(Ignored.NUMBER_OUT_OF_RANGE)
+            return
         mark = state.marks.get(grant.job_id)
         if mark is not None and grant.epoch <= mark.epoch:
-            if not state.knows(grant.name):
+            known = state.knows(grant.name)
+            self._draft.ignore(Ignored.GRANT_REPEATED if known else Ignored.GRANT_SUPERSEDED)
+            if not known:
                 self._reject(grant.job_id, grant.epoch, admission.STALE_EPOCH, now)
             return
         if len(state.outbox) >= self._settings.outbox_max:
             return  # the broker asks again, or expects it
         # Also a refusal promises that this epoch never starts here.
-        self._draft.record(MarkRaised(grant.job_id, grant.epoch, now.wall))
+        self._draft.raise_mark(grant.job_id, grant.epoch, now.wall)
         admitted = self._admit(grant, anchors, now.elapsed)
         if isinstance(admitted, Failure):
             self._reject(grant.job_id, grant.epoch, admitted, now)
@@ -185,11 +192,16 @@ class Attempts:
 
     def stop(self, id: AttemptId, reason: str, now: Moment) -> None:
         """End an attempt; one that is not here will never be."""
+        if senseless(id):
+            self._draft.ignore(Ignored.NUMBER_OUT_OF_RANGE)
+            return
         attempt = self._state.attempts.get(run_name(id.job_id, id.epoch))
         if attempt is None:
             mark = self._state.marks.get(id.job_id)
             if mark is None or mark.epoch < id.epoch:
                 self.promise(id, now)
+            else:
+                self._draft.ignore(Ignored.ATTEMPT_UNKNOWN)
         elif attempt.live:
             self._stop(attempt, reason)
 
@@ -204,19 +216,22 @@ class Attempts:
 
     def promise(self, id: AttemptId, now: Moment) -> None:
         """Never to start this epoch; what is held or known to have been here is no promise."""
+        if senseless(id):
+            self._draft.ignore(Ignored.NUMBER_OUT_OF_RANGE)
+            return
         if self._state.knows(run_name(id.job_id, id.epoch)):
             return
         mark = self._state.marks.get(id.job_id)
         if mark is None or mark.epoch < id.epoch:
-            self._draft.record(MarkRaised(id.job_id, id.epoch, now.wall))
+            self._draft.raise_mark(id.job_id, id.epoch, now.wall)
         self._reject(id.job_id, id.epoch, NOT_STARTED, now)
 
     def acknowledge(self, id: AttemptId, now: Moment) -> None:
         """The broker knows how this one ended."""
         attempt = self._state.attempts.get(run_name(id.job_id, id.epoch))
         if attempt is None:
-            return
-        if attempt.live:
+            self._draft.ignore(Ignored.ATTEMPT_UNKNOWN)
+        elif attempt.live:
             self._stop(attempt, SUPERSEDED)
         else:
             self._draft.record(AttemptDropped(attempt.name, now.wall))
@@ -232,11 +247,19 @@ class Attempts:
 
     # --- leases ------------------------------------------------------------------
 
-    def renew(self, sent_at: float) -> None:
-        """A heartbeat sent then was answered. Leases that have ended must be out already."""
+    def renew(self, sent_at: float, extension_seconds: float = 0.0) -> None:
+        """A heartbeat sent then was answered. Leases that have ended must be out already.
+
+        With an extension they last at least so long from the sending: the broker has said
+        that it will be away, and that it waits as long before it takes one back.
+        """
         if not self._state.deadlines:
             return
         self._draft.record(LeasesRenewed(sent_at))
+        if 0 < extension_seconds <= LEASE_SECONDS_MAX:
+            self._draft.record(LeasesExtended(sent_at, sent_at + extension_seconds))
+        elif extension_seconds != 0:  # also when it is no number
+            self._draft.ignore(Ignored.NUMBER_OUT_OF_RANGE)
         renewed = tuple(
             (attempt.name, self._state.deadlines[attempt.name])
             for attempt in self._state.live()
@@ -256,14 +279,10 @@ class Attempts:
     # --- limits --------------------------------------------------------------------
 
     def sweep(self, now: Moment) -> None:
-        """Forget old marks and the logs of runs that ended long ago."""
+        """Forget the oldest marks when there are too many, and logs of runs that ended long ago."""
         state, settings = self._state, self._settings
-        surplus = len(state.marks) - settings.marks_max
-        old: list[str] = []
-        for job_id, mark in state.marks.items():
-            if len(old) >= surplus and now.wall - mark.raised_at < settings.mark_seconds:
-                break
-            old.append(job_id)
+        surplus = max(0, len(state.marks) - settings.marks_max)
+        old = list(islice(state.marks, surplus))
         held = {attempt.job_id for attempt in state.attempts.values()} if old else set()
         if dropped := tuple(job_id for job_id in old if job_id not in held):
             self._draft.record(MarksDropped(dropped))

@@ -28,6 +28,8 @@ class Conversation:
     capacity_full_at: float = 0.0
     tell_all: bool = False  # the next capacity must be full
     tell_grants: bool = False  # the next capacity must say which grants it reflects
+    extended_seq: int = 0  # the last heartbeat whose answer extended leases
+    told: int = 0  # the highest report_seq that was sent
     unsent: deque[int] = field(default_factory=deque)  # report_seqs, ascending
     progress_at: float = 0.0  # reports were sent first, or acknowledged
 

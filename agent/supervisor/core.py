@@ -7,15 +7,18 @@ in this package and nowhere else. No clock, no chance, no input or output: all a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from agent.supervisor.admission import JOURNAL_FULL
 from agent.supervisor.attempts import Attempts
 from agent.supervisor.dialogue import Dialogue
 from agent.supervisor.draft import Decision, Draft
+from agent.supervisor.ignored import Ignored
 from agent.supervisor.messages import (
     Closed,
+    CloseSession,
     Event,
     GrantsReceived,
     HeartbeatReplied,
@@ -37,7 +40,7 @@ from agent.supervisor.messages import (
 from agent.supervisor.outcomes import CANCELLED, SITE_PAUSED, SUPERSEDED
 from agent.supervisor.recovery import compare
 from agent.supervisor.state import State
-from agent.supervisor.values import Mode, Moment, Settings
+from agent.supervisor.values import PROTOCOL_MAX, PROTOCOL_MIN, Mode, Moment, Settings
 
 
 class Supervisor:
@@ -71,6 +74,11 @@ class Supervisor:
         self._dialogue.settle(self.paused, now.elapsed)
         return self._draft.finish()
 
+    @property
+    def ignored(self) -> Mapping[Ignored, int]:
+        """How often something was heard and had no effect, since this agent started."""
+        return MappingProxyType(self._draft.ignored)
+
     def next_due(self) -> float:
         """Elapsed seconds at which a Tick is wanted, if nothing else happens before."""
         return min(self._sweep_due, self._dialogue.due())
@@ -95,6 +103,10 @@ class Supervisor:
     def _judge(self, event: VerdictsReceived, now: Moment) -> None:
         if not self._dialogue.hears(event.session, event.term, now.elapsed):
             return
+        if not PROTOCOL_MIN <= event.protocol <= PROTOCOL_MAX:
+            self._draft.ignore(Ignored.PROTOCOL_UNKNOWN)
+            self._draft.effect(CloseSession(event.session, "ProtocolUnknown"))
+            return
         for id in event.stop:
             self._attempts.stop(id, SUPERSEDED, now)
         for id in event.acknowledge:
@@ -104,16 +116,18 @@ class Supervisor:
         self._dialogue.reconciled(event.heartbeat_seconds, event.hello, now.elapsed)
 
     def _renew(self, event: HeartbeatReplied, now: Moment) -> None:
-        anchors = self._dialogue.anchors
-        if not self._dialogue.hears(event.session, event.term, now.elapsed) or anchors is None:
+        if not self._dialogue.hears(event.session, event.term, now.elapsed):
             return
-        sent_at = anchors.get(event.seq)
+        sent_at = self._dialogue.sent_at(event.seq)
         if sent_at is None:
             return
+        self._dialogue.beat_every(event.heartbeat_seconds)
         self._attempts.expire(now.elapsed)  # an ended lease is beyond renewal
         for id in event.stop:
             self._attempts.stop(id, CANCELLED, now)
-        self._attempts.renew(sent_at)
+        self._attempts.renew(sent_at, event.extension_seconds)
+        if event.extension_seconds > 0:
+            self._dialogue.extended(event.seq)
         if event.reconcile:
             self._dialogue.reconcile(now.elapsed)
 
@@ -130,7 +144,8 @@ class Supervisor:
             self._attempts.stop(event.id, event.reason, now)
 
     def _acknowledge(self, event: ReportsAcknowledged, now: Moment) -> None:
-        if self._dialogue.hears(event.session, None, now.elapsed):
+        heard = self._dialogue.hears(event.session, None, now.elapsed)
+        if heard and self._dialogue.was_told(event.report_seq):
             self._attempts.acknowledge_reports(event.report_seq, now)
             self._dialogue.reports_acknowledged(event.report_seq, now.elapsed)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from agent.supervisor.conversation import Conversation
 from agent.supervisor.draft import Draft
+from agent.supervisor.ignored import NUMBER_MAX, Ignored
 from agent.supervisor.messages import (
     CloseSession,
     SendCapacity,
@@ -56,9 +57,14 @@ class Dialogue:
         """Whether a word of the broker counts: said in this session, by no earlier leader."""
         talk = self._talk
         if talk is None or talk.session != session:
+            self._draft.ignore(Ignored.OTHER_SESSION)
             return False
         if term is not None:
+            if not 0 <= term <= NUMBER_MAX:
+                self._draft.ignore(Ignored.NUMBER_OUT_OF_RANGE)
+                return False
             if term < self._state.term:
+                self._draft.ignore(Ignored.TERM_PASSED)
                 return False
             if term > self._state.term:
                 self._draft.record(TermRaised(term))
@@ -75,13 +81,40 @@ class Dialogue:
         """The broker has judged all that we hold; a heartbeat follows at once."""
         talk = self._talk
         assert talk is not None
-        if heartbeat_seconds > 0:
-            bounded = min(heartbeat_seconds, HEARTBEAT_SECONDS_MAX)
-            talk.heartbeat_seconds = max(bounded, HEARTBEAT_SECONDS_MIN)
+        self.beat_every(heartbeat_seconds)
         talk.heartbeat_due = now
         if hello:
             talk.reconciled = True
             talk.send_again(self._state.outbox, now)
+
+    def beat_every(self, seconds: float) -> None:
+        """The interval that the broker wants; 0: as before."""
+        if self._talk is not None and seconds > 0:
+            bounded = min(seconds, HEARTBEAT_SECONDS_MAX)
+            self._talk.heartbeat_seconds = max(bounded, HEARTBEAT_SECONDS_MIN)
+
+    def sent_at(self, seq: int) -> float | None:
+        """When this heartbeat was sent; None, and counted, when an answer to it means nothing."""
+        talk = self._talk
+        if talk is None or not talk.reconciled:
+            return None
+        found = talk.anchors.get(seq)
+        if found is None:
+            sent = 0 <= seq <= talk.seq
+            self._draft.ignore(Ignored.REPLY_TOO_LATE if sent else Ignored.SEQ_NEVER_SENT)
+        return found
+
+    def extended(self, seq: int) -> None:
+        """The answer to this heartbeat extended leases: the broker is told with the next one."""
+        if self._talk is not None:
+            self._talk.extended_seq = max(self._talk.extended_seq, seq)
+
+    def was_told(self, report_seq: int) -> bool:
+        """Whether reports up to this one were sent in this session; counts when not."""
+        told = self._talk is not None and 0 <= report_seq <= self._talk.told
+        if not told:
+            self._draft.ignore(Ignored.REPORT_NEVER_SENT)
+        return told
 
     def handled_grant(self, grant_seq: int) -> None:
         if self._talk is not None:
@@ -167,7 +200,14 @@ class Dialogue:
         talk.heartbeat_due = now + talk.heartbeat_seconds * (1 + spread)
         state = self._state
         self._draft.effect(
-            SendHeartbeat(talk.session, seq, state.digest, talk.grant_seq, state.outbox_head)
+            SendHeartbeat(
+                talk.session,
+                seq,
+                state.digest,
+                talk.grant_seq,
+                state.outbox_head,
+                talk.extended_seq,
+            )
         )
 
     def _held(self, now: float) -> tuple[Held, ...]:
@@ -210,6 +250,7 @@ class Dialogue:
             size = min(room, settings.report_batch_max, len(talk.unsent))
             numbers = [talk.unsent.popleft() for _ in range(size)]
             room -= size
+            talk.told = max(talk.told, numbers[-1])
             reports = tuple(outbox[number] for number in numbers if number in outbox)
             if reports:
                 self._draft.effect(SendReports(talk.session, reports))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.supervisor.messages import Effect, Record, ReportAdded
+from agent.supervisor.ignored import Ignored
+from agent.supervisor.messages import Effect, MarkRaised, Record, ReportAdded
 from agent.supervisor.state import State
 from agent.supervisor.values import Failure, Report, ReportKind
 
@@ -27,6 +28,7 @@ class Draft:
     def __init__(self, state: State) -> None:
         self.state = state
         self.reports: list[int] = []  # numbers of the reports added, not yet told
+        self.ignored: dict[Ignored, int] = {}  # how often, since this agent started
         self._records: list[Record] = []
         self._effects: list[Effect] = []
 
@@ -36,6 +38,20 @@ class Draft:
 
     def effect(self, effect: Effect) -> None:
         self._effects.append(effect)
+
+    def ignore(self, reason: Ignored) -> None:
+        """Count something that was heard and has no effect."""
+        self.ignored[reason] = self.ignored.get(reason, 0) + 1
+
+    def raise_mark(self, job_id: str, epoch: int, wall: float) -> None:
+        """Never to start this epoch of a job, nor one before it.
+
+        Marks are forgotten in the order in which they were raised, also after a restart, and
+        whatever the wall clock did meanwhile.
+        """
+        newest = next(reversed(self.state.marks.values()), None)
+        at = max(wall, newest.raised_at) if newest is not None else wall
+        self.record(MarkRaised(job_id, epoch, at))
 
     def report(
         self,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from agent.backends import Exit, RunOrder, RunState
 from agent.inventory import Inventory
 from agent.supervisor.values import (
+    PROTOCOL_MAX,
     Attempt,
     AttemptId,
     Failure,
@@ -48,7 +49,8 @@ class VerdictsReceived:
     acknowledge: tuple[AttemptId, ...] = ()
     expect: tuple[AttemptId, ...] = ()
     heartbeat_seconds: float = 0.0  # 0: as before
-    hello: bool = True  # else they answer a Reconcile
+    hello: bool = True  # else they answer a Reconcile, or are not the last part
+    protocol: int = PROTOCOL_MAX  # the version that the broker chose
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class HeartbeatReplied:
     term: int
     reconcile: bool = False
     stop: tuple[AttemptId, ...] = ()
+    heartbeat_seconds: float = 0.0  # 0: as before
+    extension_seconds: float = 0.0  # leases last at least so long from the heartbeat's sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,14 @@ class LeasesRenewed:
 
 
 @dataclass(frozen=True, slots=True)
+class LeasesExtended:
+    """And the answer said: before maintenance of the broker, they last at least until `until`."""
+
+    sent_at: float  # elapsed seconds
+    until: float  # elapsed seconds
+
+
+@dataclass(frozen=True, slots=True)
 class ReportAdded:
     report: Report
 
@@ -233,6 +245,7 @@ Record = (
     | AttemptPut
     | AttemptDropped
     | LeasesRenewed
+    | LeasesExtended
     | ReportAdded
     | ReportsDropped
     | ReportsNumbered
@@ -311,6 +324,7 @@ class SendHeartbeat:
     digest: int
     grant_seq_seen: int
     report_seq_head: int
+    extended_seq: int = 0  # the heartbeat whose answer extended leases last; 0: none did
 
 
 @dataclass(frozen=True, slots=True)

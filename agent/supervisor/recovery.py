@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from agent.backends import LeaseClass, RunState, parse_run_name
 from agent.supervisor.attempts import NOT_STARTED, Attempts
 from agent.supervisor.draft import Draft
-from agent.supervisor.messages import AttemptPut, MarkRaised, StopRun
+from agent.supervisor.messages import AttemptPut, StopRun
 from agent.supervisor.outcomes import JOURNAL_LOST
 from agent.supervisor.values import LONG_AGO, Attempt, Failure, Moment, Phase, ReportKind
 
@@ -59,7 +59,7 @@ def _take_in(run: RunState, attempts: Attempts, draft: Draft, now: Moment) -> No
     mark = draft.state.marks.get(job_id)
     handled = mark is not None and mark.epoch >= epoch
     if not handled:
-        draft.record(MarkRaised(job_id, epoch, now.wall))
+        draft.raise_mark(job_id, epoch, now.wall)
     if run.exit is not None:
         draft.state.keep(run.name, run.exit.ended_at)
         if not handled:

@@ -13,6 +13,7 @@ from agent.supervisor.digest import attempt_digest
 from agent.supervisor.messages import (
     AttemptDropped,
     AttemptPut,
+    LeasesExtended,
     LeasesRenewed,
     MarkRaised,
     MarksDropped,
@@ -143,6 +144,12 @@ class State:
             if attempt.accepted_at <= record.sent_at and not attempt.stop_reason:
                 self.deadlines[name] = max(deadline, record.sent_at + attempt.lease_seconds)
 
+    def _extend_leases(self, record: LeasesExtended) -> None:
+        for name, deadline in self.deadlines.items():
+            attempt = self.attempts[name]
+            if attempt.accepted_at <= record.sent_at and not attempt.stop_reason:
+                self.deadlines[name] = max(deadline, record.until)
+
     def _add_report(self, record: ReportAdded) -> None:
         report = record.report
         self.outbox[report.report_seq] = report
@@ -170,6 +177,7 @@ _APPLIERS: dict[type[Record], Any] = {
     AttemptPut: State._put_attempt,
     AttemptDropped: State._drop_attempt,
     LeasesRenewed: State._renew_leases,
+    LeasesExtended: State._extend_leases,
     ReportAdded: State._add_report,
     ReportsDropped: State._drop_reports,
     ReportsNumbered: State._number_reports,

@@ -175,7 +175,7 @@ class Mark:
     """The highest epoch of a job that was taken, refused or promised never to start."""
 
     epoch: int
-    raised_at: float  # wall seconds
+    raised_at: float  # wall seconds, never earlier than that of a mark before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,6 @@ class Settings:
     capacity_pause_seconds: float = 0.02  # between two messages
     capacity_full_seconds: float = 60.0  # between two full ones
     marks_max: int = 100_000
-    mark_seconds: float = 7 * 86_400.0
     ended_max: int = 10_000  # ended runs whose logs are kept
     ended_seconds: float = 86_400.0
     sweep_seconds: float = 1.0  # between two looks at leases and limits
@@ -218,6 +217,9 @@ class Settings:
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0  # 0: none
 
+
+# The versions of the session's protocol that this agent speaks.
+PROTOCOL_MIN, PROTOCOL_MAX = 1, 1
 
 NEVER = inf  # a lease that time does not end
 LONG_AGO = -inf  # a lease's end of which only this is known: it has passed

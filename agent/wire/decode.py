@@ -23,6 +23,8 @@ from agent.wire.specs import Specs
 from scheduler.model import Slice
 from suan.v1 import session_pb2
 
+PROTOCOL_UNSTATED = 1  # of a broker that does not name the version: it speaks the first
+
 
 @dataclass(frozen=True, slots=True)
 class LogRequest:
@@ -35,6 +37,7 @@ class LogRequest:
     offset: int
     limit_bytes: int
     wait_seconds: float  # for new bytes, when at the end
+    since: float = 0.0  # wall seconds here: from the line begun then, not from `offset`; 0.0: no
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,21 @@ class Decoder:
             expect=_ids(body.expect),
             heartbeat_seconds=body.heartbeat_seconds,
             hello=body.hello,
+            protocol=body.protocol or PROTOCOL_UNSTATED,
         )
         return (verdicts,)
 
     def _heartbeat_reply(self, body: session_pb2.HeartbeatReply) -> tuple[Heard, ...]:
-        stop = _ids(body.stop)
-        return (HeartbeatReplied(body.session, body.seq, body.term, body.reconcile, stop),)
+        reply = HeartbeatReplied(
+            session=body.session,
+            seq=body.seq,
+            term=body.term,
+            reconcile=body.reconcile,
+            stop=_ids(body.stop),
+            heartbeat_seconds=body.heartbeat_seconds,
+            extension_seconds=body.extension_seconds,
+        )
+        return (reply,)
 
     def _grants(self, body: session_pb2.Grants) -> tuple[Heard, ...]:
         for digest, data in body.specs.items():
@@ -105,6 +117,7 @@ class Decoder:
             offset=body.offset,
             limit_bytes=body.limit_bytes,
             wait_seconds=body.wait_seconds,
+            since=body.since,
         )
         return (request,)
 

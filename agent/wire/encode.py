@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -15,11 +15,20 @@ from agent.supervisor.messages import (
     SendReconcile,
     SendReports,
 )
-from agent.supervisor.values import AttemptId, Failure, Held, Phase, Report, ReportKind
+from agent.supervisor.values import (
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    AttemptId,
+    Failure,
+    Held,
+    Phase,
+    Report,
+    ReportKind,
+)
 from suan.v1 import job_pb2, session_pb2, site_pb2
 from suan.wire import pool_to_wire
 
-PROTOCOL = 1
+ATTEMPTS_PER_MESSAGE_MAX = 20_000  # named in one message: about a MiB
 
 Send = SendHello | SendReconcile | SendHeartbeat | SendCapacity | SendReports
 Message = session_pb2.AgentMessage
@@ -73,6 +82,26 @@ def encode(send: Send, profile: SiteProfile) -> Message:
     return _ENCODERS[type(send)](send, profile)
 
 
+def encode_parts(send: Send, profile: SiteProfile) -> Iterator[Message]:
+    """The messages that say `send`: a long list of attempts goes on in Reconcile messages.
+
+    A broker that does not know of parts answers each for itself; what it then expects of the
+    attempts in the others is no promise, for they are held here.
+    """
+    if not isinstance(send, SendHello | SendReconcile):
+        yield encode(send, profile)
+        return
+    listed, size = send.attempts, ATTEMPTS_PER_MESSAGE_MAX
+    first = encode(replace(send, attempts=listed[:size]), profile)
+    (first.hello if isinstance(send, SendHello) else first.reconcile).more = len(listed) > size
+    yield first
+    seen = send.grant_seq_seen if isinstance(send, SendReconcile) else 0
+    for start in range(size, len(listed), size):
+        part = _reconcile(SendReconcile(send.session, listed[start : start + size], seen), profile)
+        part.reconcile.more = start + size < len(listed)
+        yield part
+
+
 def readable(message: Message) -> dict[str, Any]:
     """A message as plain values, by the names of its fields."""
     return MessageToDict(message, preserving_proto_field_name=True)
@@ -88,7 +117,8 @@ def _hello(send: SendHello, profile: SiteProfile) -> Message:
             attempts=_held(send.attempts),
             capacity=_capacity_body(send.capacity),
             facts=_facts(profile, send.capacity.paused),
-            protocol=PROTOCOL,
+            protocol=PROTOCOL_MAX,
+            protocol_min=PROTOCOL_MIN,
             report_seq_head=send.report_seq_head,
             agent_id=profile.agent_id,
         )
@@ -113,6 +143,7 @@ def _heartbeat(send: SendHeartbeat, profile: SiteProfile) -> Message:
             digest=send.digest,
             grant_seq_seen=send.grant_seq_seen,
             report_seq_head=send.report_seq_head,
+            extended_seq=send.extended_seq,
         )
     )
 

@@ -1,4 +1,7 @@
-"""What administrators ask of the core. Every act enters the audit log before its effect."""
+"""How sites join, and the rows that administrators write.
+
+Every act enters the audit log before its effect.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,13 @@ from broker.core.messages import (
     Approve,
     CreateToken,
     Done,
-    Goodbye,
     Join,
     Joined,
     PutRow,
     Refusal,
-    Removed,
-    RemoveSite,
     Reply,
-    SetDrain,
 )
-from broker.core.reports import give_up
-from broker.core.rows import Dataset, Failure, JoinToken, PendingJoin, Site, Tenant
+from broker.core.rows import Dataset, JoinToken, PendingJoin, Site, Tenant
 from broker.core.transaction import Transaction
 
 
@@ -105,48 +103,6 @@ def on_approve(tx: Transaction, event: Approve) -> Reply:
     return Done()
 
 
-def on_set_drain(tx: Transaction, event: SetDrain) -> Reply:
-    """Place nothing new at a site, or again."""
-    site = tx.state.sites.get(event.site)
-    if site is None:
-        return _no_site(event.site)
-    changed = (site.draining, site.reason) != (event.draining, event.reason)
-    if changed:
-        action = "site.drain" if event.draining else "site.resume"
-        tx.audit(event.actor, action, site.key, event.reason)
-        tx.put(replace(site, draining=event.draining, reason=event.reason))
-    return Done(changed)
-
-
-def on_remove_site(tx: Transaction, event: RemoveSite) -> Reply:
-    """Forget a site. While attempts live there, only on the word that they may be orphaned.
-
-    Their jobs fail: an attempt that may be alive must not be started anywhere else.
-    """
-    site = tx.state.sites.get(event.site)
-    if site is None:
-        return _no_site(event.site)
-    live = list(tx.state.live_at(event.site))
-    if live and not event.orphan:
-        return Refusal(
-            "SiteBusy",
-            f"{len(live)} attempts live at {event.site}",
-            "FAILED_PRECONDITION",
-            f"`suan site drain {event.site}` first, or give them up with --orphan",
-        )
-    orphaned = tuple(job.id for job, _ in live)
-    tx.audit(event.actor, "site.remove", site.key, f"{len(orphaned)} orphaned")
-    failure = Failure("site", "SiteRemoved", f"{event.site} was removed by {event.actor}")
-    for job, attempt in live:
-        give_up(tx, job, attempt, failure)
-    presence = tx.memory.presence.pop(event.site, None)
-    if presence is not None and presence.connected:
-        tx.send(presence, Goodbye("SiteRemoved", "an administrator removed this site"))
-    tx.delete(site.key)
-    tx.delete(f"join/{event.site}")
-    return Removed(orphaned)
-
-
 def on_put_row(tx: Transaction, event: PutRow) -> Reply:
     """Write a tenant, a dataset or the network as a whole."""
     row = event.row
@@ -163,7 +119,3 @@ def on_put_row(tx: Transaction, event: PutRow) -> Reply:
     tx.audit(event.actor, f"{row.key.partition('/')[0]}.put", row.key)
     tx.put(row)
     return Done()
-
-
-def _no_site(name: str) -> Refusal:
-    return Refusal("SiteNotFound", f"no site {name}", "NOT_FOUND", "see `suan site list`")

@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from broker.core import admin, dispatch, liveness, reconcile, reports, submission
+from broker.core import (
+    admin,
+    dispatch,
+    liveness,
+    maintenance,
+    reconcile,
+    reports,
+    sites,
+    submission,
+)
 from broker.core.limits import Limits
 from broker.core.messages import (
+    AnnounceMaintenance,
     Approve,
     Cancel,
     Capacity,
+    ConfirmDead,
     CreateToken,
     Event,
     Heartbeat,
@@ -46,8 +57,10 @@ HANDLERS: dict[type, Callable[[Transaction, Any], Reply | None]] = {
     CreateToken: admin.on_create_token,
     Join: admin.on_join,
     Approve: admin.on_approve,
-    SetDrain: admin.on_set_drain,
-    RemoveSite: admin.on_remove_site,
+    SetDrain: sites.on_set_drain,
+    RemoveSite: sites.on_remove_site,
+    ConfirmDead: sites.on_confirm_dead,
+    AnnounceMaintenance: maintenance.on_announce,
     PutRow: admin.on_put_row,
     Hello: reconcile.on_hello,
     Reconcile: reconcile.on_reconcile,
@@ -74,6 +87,7 @@ class Core:
             ticked_elapsed=now.elapsed,
             heard_elapsed=now.elapsed,
         )
+        maintenance.resume(self.memory, now.elapsed)
 
     def handle(self, events: Sequence[Event], now: Now) -> Step:
         """Apply a batch in order. `replies[i]` answers `events[i]`."""

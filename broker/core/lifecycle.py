@@ -29,6 +29,9 @@ class JobEvent(StrEnum):
     CANCEL = "cancel"
     EXPIRE = "expire"
     RECOVER = "recover"  # the success of a lost attempt arrives before the next one is granted
+    # An overlapping copy speaks again before its replacement is granted.
+    RETURN_OFFERED = "return_offered"
+    RETURN_RUNNING = "return_running"
     ATTEMPT_END = "attempt_end"
 
 
@@ -55,6 +58,8 @@ JOB_TABLE: dict[tuple[JobState, JobEvent], JobState] = {
     (_J.QUEUED, _E.CANCEL): _J.CANCELLED,
     (_J.QUEUED, _E.EXPIRE): _J.FAILED,
     (_J.QUEUED, _E.RECOVER): _J.SUCCEEDED,
+    (_J.QUEUED, _E.RETURN_OFFERED): _J.PLACED,
+    (_J.QUEUED, _E.RETURN_RUNNING): _J.RUNNING,
     (_J.PLACED, _E.START): _J.RUNNING,
     (_J.PLACED, _E.REQUEUE): _J.QUEUED,
     (_J.PLACED, _E.FAIL): _J.FAILED,

@@ -28,12 +28,18 @@ class Limits:
     explanations_max: int = 10_000
     unplaceable_seconds: float = 86_400.0  # a job that nothing could ever run fails after this
     # Leases and silence (reference: the lease protocol)
+    # The shortest lease of class restart. Should outlast the usual outage and be at least six
+    # heartbeats: a shorter one makes jobs finish later. Campaigns of faults lower it.
+    lease_seconds_min: float = 60.0
     heartbeat_seconds: float = 10.0
     heartbeats_per_second_max: float = 100.0
     suspect_heartbeats: float = 3.0  # silence of so many heartbeats: place nothing new
     lost_seconds: float = 120.0  # silence after which attempts are orphaned
     clock_drift: float = 0.001  # bound on relative rate error of either clock
     kill_seconds: float = 30.0  # from a lease's end to verified death at a site
+    overlap_extra: int = 1  # copies of a job of class overlap beyond the one that is wanted
+    maintenance_seconds_max: float = 86_400.0  # that may be announced
+    drain_seconds_max: float = 30 * 86_400.0  # to a drain's deadline
 
     def takeback_seconds(self, lease_seconds: float) -> float:
         """How long the broker waits, on its own clock, before an unheard lease is over."""

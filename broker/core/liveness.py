@@ -1,5 +1,8 @@
 """Silence: suspect, then lost, then each attempt waits for its lease to run out.
 
+What time does not end is not taken back by time: class `proof` waits for a word of its site
+or of an operator, class `overlap` is replaced on suspicion (see `overlap`).
+
 The broker's own outage must not read as the loss of every site: after a start every
 lease runs its full length again, and while most sites are silent nothing expires: what
 they did not say then is not held against them. Wall time, which may jump, ends no lease.
@@ -16,7 +19,9 @@ from broker.core.lifecycle import (
     JobEvent,
     next_attempt_state,
 )
+from broker.core.maintenance import end_maintenance, holds_leases
 from broker.core.messages import Tick
+from broker.core.overlap import may_replace, replace_attempt
 from broker.core.reconcile import suspect_seconds
 from broker.core.reports import lose_attempt
 from broker.core.rows import Failure
@@ -35,6 +40,7 @@ def on_tick(tx: Transaction, _event: Tick) -> None:
         for site in silent:
             _lose_attempts(tx, site)
     tx.memory.ticked_elapsed = tx.now.elapsed
+    end_maintenance(tx)
     _forget_holds(tx)
     _expire_unplaceable(tx)
     _forget_finished(tx)
@@ -54,8 +60,10 @@ def _judge_silence(tx: Transaction) -> list[str]:
         silence = silence_seconds(tx, site)
         if silence <= suspect_after:
             continue
-        silent.append(site)
         presence = tx.memory.presence.get(site)
+        if presence is not None and silence <= suspect_seconds(tx, presence):
+            continue
+        silent.append(site)
         if presence is not None:
             lost = silence > tx.limits.lost_seconds
             presence.silence = SiteState.LOST if lost else SiteState.SUSPECT
@@ -73,14 +81,20 @@ def _lose_attempts(tx: Transaction, site: str) -> None:
     """Orphan a lost site's attempts; end those whose lease is over there too, come what may."""
     silence = silence_seconds(tx, site)
     is_lost = silence > tx.limits.lost_seconds
+    # A site not heard since this leader began may only be slow to find it.
+    suspected = is_lost or site in tx.memory.presence
+    held = holds_leases(tx)
     changes_left = CHANGES_PER_TICK_MAX
     for job, attempt in tx.state.live_at(site):
         spec = tx.spec_of(job)
         if not changes_left:
             return
-        if spec.lease_class != "proof" and silence > tx.limits.takeback_seconds(spec.lease_seconds):
+        over = spec.ended_by_time and silence > tx.limits.takeback_seconds(spec.lease_seconds)
+        if over and not held:
             message = f"{site} was silent for {silence:.0f} s, longer than the lease"
             lose_attempt(tx, job, attempt, "SiteLost", message)
+        elif suspected and may_replace(tx, job):
+            replace_attempt(tx, job, attempt)
         elif is_lost and attempt.state is not AttemptState.ORPHANED:
             state = next_attempt_state(attempt.state, AttemptEvent.ORPHAN, job)
             tx.update_attempt(job, replace(attempt, state=state))

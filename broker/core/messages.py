@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from broker.core.rows import Bundle, Dataset, Failure, JoinToken, NetworkMap, Record, Spec, Tenant
 from scheduler.model import Explanation, Placement, Pool, Site, Slice
 
+# The versions of the session's protocol that this broker speaks.
+PROTOCOL_MIN, PROTOCOL_MAX = 1, 1
+
 
 @dataclass(frozen=True, slots=True)
 class Now:
@@ -100,16 +103,36 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class SetDrain:
+    """`deadline_seconds`: after so long what still runs there is stopped; 0: it runs on."""
+
     site: str
     draining: bool
     reason: str
     actor: str
+    deadline_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveSite:
     site: str
     orphan: bool
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmDead:
+    """Somebody who looked says that nothing of a job runs at a silent site any more."""
+
+    site: str
+    job_id: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceMaintenance:
+    """The broker will be away for up to `seconds` from now."""
+
+    seconds: float
     actor: str
 
 
@@ -155,6 +178,8 @@ class CapacityReport:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
+    """`protocols`: the lowest and the highest version that the agent speaks."""
+
     site: str
     session: str
     agent_id: str
@@ -164,6 +189,7 @@ class Hello:
     facts: SiteFacts
     capacity: CapacityReport
     term_seen: int = 0
+    protocols: tuple[int, int] = (PROTOCOL_MIN, PROTOCOL_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +208,7 @@ class Heartbeat:
     digest: int
     grant_seq_seen: int
     report_seq_head: int
+    extended_seq: int = 0  # the heartbeat whose lease extension the site has made durable
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +271,8 @@ Event = (
     | Approve
     | SetDrain
     | RemoveSite
+    | ConfirmDead
+    | AnnounceMaintenance
     | PutRow
     | Hello
     | Reconcile
@@ -317,6 +346,7 @@ class Verdicts:
     expect: tuple[AttemptKey, ...]
     heartbeat_seconds: float
     hello: bool
+    protocol: int = PROTOCOL_MAX  # the version of this session
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +355,8 @@ class HeartbeatReply:
     term: int
     reconcile: bool
     stop: tuple[AttemptKey, ...]
+    heartbeat_seconds: float = 0.0  # the interval from now on; 0: as before
+    extension_seconds: float = 0.0  # leases last at least so long from the heartbeat's sending
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from broker.core.messages import AttemptKey, CapacityReport, SiteFacts
+from broker.core.messages import PROTOCOL_MAX, AttemptKey, CapacityReport, SiteFacts
 from scheduler.model import Pool, SiteState, Slice, Supernode
 
 
@@ -74,11 +74,19 @@ class SitePresence:
     report_seq: int = 0  # highest that was handled in this session
     pools: dict[str, PoolUse] = field(default_factory=dict)
     specs_sent: set[str] = field(default_factory=set)
+    protocol: int = PROTOCOL_MAX
+    heartbeat_seconds: float = 0.0  # the longest interval that it was told in this session
+    earlier: tuple[str, ...] = ()  # sessions before this one, newest first
+    extension_seq: int = 0  # first heartbeat whose answer extended leases for maintenance
+    extended: bool = False  # and the site has made that durable
 
-    def take_report(self, report: CapacityReport) -> None:
-        """Replace the named pools; a full report also drops the others. Old ones are ignored."""
+    def take_report(self, report: CapacityReport) -> bool:
+        """Replace the named pools; a full report also drops the others.
+
+        False, and nothing changed, when a newer one was taken before.
+        """
         if report.seq <= self.capacity_seq and self.capacity_seq:
-            return
+            return False
         self.capacity_seq = report.seq
         if report.facts is not None:
             self.facts = report.facts
@@ -87,11 +95,12 @@ class SitePresence:
             if known is None:
                 self.pools[pool.name] = PoolUse(pool)
             else:
-                known.report(pool, report.reflects_grant_seq)
+                known.report(pool, min(report.reflects_grant_seq, self.grant_seq))
         if report.full:
             named = {pool.name for pool in report.pools}
             for name in [name for name in self.pools if name not in named]:
                 del self.pools[name]
+        return True
 
     def state(self, draining: bool) -> SiteState:
         """What may be done with the site now."""

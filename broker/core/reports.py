@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from broker.core.ignored import WALL_MAX, Ignored, out_of_range
 from broker.core.lifecycle import (
     AttemptEvent,
     AttemptState,
@@ -16,45 +17,92 @@ from broker.core.lifecycle import (
     next_attempt_state,
 )
 from broker.core.messages import Report, ReportAck, Reports
+from broker.core.overlap import end_copy, take_back
 from broker.core.policy import after_attempt
 from broker.core.rows import Attempt, Failure, Job
 from broker.core.transaction import Transaction
 
 NEVER_STARTED = "NotStarted"  # the promise that answers EXPECT: it says nothing of the pool
+KINDS = frozenset({"rejected", "started", "ended"})
+OUTCOMES = frozenset({"succeeded", "failed", "cancelled", "lost", "rejected", "preempted"})
+EXIT_CODE_MAX = 2**31 - 1
 
 
 def on_reports(tx: Transaction, event: Reports) -> None:
     """Apply the reports of one session in order and acknowledge the last."""
-    presence = tx.memory.presence.get(event.site)
-    if presence is None or presence.session != event.session or not event.reports:
+    presence = tx.present(event.site, event.session)
+    if presence is None or not event.reports:
+        return
+    if out_of_range(*(report.report_seq for report in event.reports)):
+        tx.ignore(Ignored.NUMBER_OUT_OF_RANGE)
         return
     for report in event.reports:
-        _apply(tx, event.site, report)
+        _apply(tx, event.site, _readable(tx, report))
     presence.report_seq = max(presence.report_seq, event.reports[-1].report_seq)
     tx.send(presence, ReportAck(event.reports[-1].report_seq))
+
+
+def _readable(tx: Transaction, report: Report) -> Report:
+    """The report with nothing in it that no site can mean; what is unclear is a failure."""
+    if report.kind == "ended" and report.outcome not in OUTCOMES:
+        tx.ignore(Ignored.REPORT_UNREADABLE)
+        report = replace(report, outcome="failed")
+    if not 0 <= report.at <= WALL_MAX:  # also when it is no number
+        tx.ignore(Ignored.NUMBER_OUT_OF_RANGE)
+        report = replace(report, at=tx.now.wall)
+    if abs(report.exit_code) > EXIT_CODE_MAX:
+        tx.ignore(Ignored.NUMBER_OUT_OF_RANGE)
+        report = replace(report, exit_code=EXIT_CODE_MAX)
+    return report
 
 
 def _apply(tx: Transaction, site: str, report: Report) -> None:
     job = tx.state.jobs.get(report.job_id)
     attempt = job.attempt if job else None
-    if job is None or attempt is None or not _is_current(attempt, report, site):
-        return
-    if not attempt.live:
+    if job is None or attempt is None:
+        tx.ignore(Ignored.ATTEMPT_UNKNOWN)
+    elif report.kind not in KINDS:
+        tx.ignore(Ignored.REPORT_UNREADABLE)
+    elif not _is_current(attempt, report, site):
+        _apply_to_older(tx, job, site, report)
+    elif not attempt.live:
         _apply_late(tx, job, attempt, report)
-    elif report.kind == "started":
-        _start(tx, job, attempt, report.at)
-    elif report.kind == "rejected":
-        _reject(tx, job, attempt, report)
-    elif report.kind == "ended":
-        end_attempt(tx, job, attempt, report)
+    else:
+        if job.state is JobState.QUEUED:
+            job = take_back(tx, job, attempt)
+            attempt = job.attempts[-1]
+        _apply_live(tx, job, attempt, report)
 
 
 def _is_current(attempt: Attempt, report: Report, site: str) -> bool:
     return (attempt.epoch, attempt.site) == (report.epoch, site)
 
 
+def _apply_live(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
+    if report.kind == "started":
+        _start(tx, job, attempt, report.at)
+    elif report.kind == "rejected":
+        _reject(tx, job, attempt, report)
+    else:
+        end_attempt(tx, job, attempt, report)
+
+
+def _apply_to_older(tx: Transaction, job: Job, site: str, report: Report) -> None:
+    """Not of the newest attempt: all that may count is that a copy is dead."""
+    attempt = job.attempt_of(report.epoch)
+    if attempt is None:
+        tx.ignore(Ignored.ATTEMPT_UNKNOWN)
+    elif attempt.site != site:
+        tx.ignore(Ignored.ATTEMPT_FOREIGN)
+    elif attempt.live and report.kind != "started":
+        end_copy(tx, job, attempt, "superseded", report.at)
+    else:
+        tx.ignore(Ignored.ATTEMPT_SUPERSEDED)
+
+
 def _start(tx: Transaction, job: Job, attempt: Attempt, at: float) -> Job:
     if attempt.state is AttemptState.RUNNING:
+        tx.ignore(Ignored.REPORT_REPEATED)
         return job
     state = next_attempt_state(attempt.state, AttemptEvent.START, job)
     started = replace(attempt, state=state, started_at=at)
@@ -97,11 +145,12 @@ def _reject(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None
 
 def _apply_late(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
     """The success of an attempt given up for lost counts while no other was granted."""
-    if job.state is not JobState.QUEUED or attempt.outcome != "lost":
-        return
-    if report.kind == "ended" and report.outcome == "succeeded":
+    waits = job.state is JobState.QUEUED and attempt.outcome == "lost"
+    if waits and report.kind == "ended" and report.outcome == "succeeded":
         found = replace(attempt, outcome="succeeded", ended_at=report.at, failure=None)
         tx.change(job, JobEvent.RECOVER, found)
+    else:
+        tx.ignore(Ignored.REPORT_REPEATED)
 
 
 def _hold_off(tx: Transaction, attempt: Attempt) -> None:

@@ -34,7 +34,7 @@ class Attempt:
     state: AttemptState = AttemptState.OFFERED
     started_at: float = 0.0
     ended_at: float = 0.0
-    outcome: str = ""  # succeeded | failed | cancelled | lost | rejected | preempted
+    outcome: str = ""  # succeeded | failed | cancelled | lost | rejected | preempted | superseded
     exit_code: int = 0
     failure: Failure | None = None
     score: Score | None = None
@@ -87,9 +87,21 @@ class Job:
 
     @property
     def live_attempt(self) -> Attempt | None:
-        """The newest attempt when it has not ended."""
+        """The attempt on which the job waits: the newest, unless it has ended or was replaced."""
         newest = self.attempts[-1] if self.attempts else None
-        return newest if newest is not None and newest.live else None
+        if newest is None or not newest.live or self.state is JobState.QUEUED:
+            return None
+        return newest
+
+    @property
+    def copies(self) -> tuple[Attempt, ...]:
+        """Attempts that were replaced although they may be alive: class `overlap` only."""
+        older = self.attempts if self.state is JobState.QUEUED else self.attempts[:-1]
+        return tuple(attempt for attempt in older if attempt.live)
+
+    def attempt_of(self, epoch: int) -> Attempt | None:
+        """The attempt of this epoch, if it is kept."""
+        return next((each for each in self.attempts if each.epoch == epoch), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,11 @@ class Spec:
     def key(self) -> str:
         return f"spec/{self.sha256}"
 
+    @property
+    def ended_by_time(self) -> bool:
+        """Whether its site ends it with its lease; a class that is not known here is ended too."""
+        return self.lease_class not in ("proof", "overlap")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -123,6 +140,7 @@ class Site:
     agent_id: str = ""  # of the agent that was welcomed last: only it can speak for its attempts
     draining: bool = False
     reason: str = ""
+    drain_by: float = 0.0  # wall seconds at which what still runs is stopped; 0: it runs on
 
     @property
     def key(self) -> str:
@@ -224,6 +242,23 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintenance:
+    """The broker will be away for up to `seconds`: leases were extended by as much.
+
+    Kept until no extended lease can run any more; each leader counts anew from its own first
+    moment, for it cannot know how long nobody led.
+    """
+
+    seconds: float
+    announced_at: float  # wall seconds
+    announced_by: str
+
+    @property
+    def key(self) -> str:
+        return "maintenance/current"
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """One entry of the audit log; `hash` chains it to the entry before."""
 
@@ -240,7 +275,19 @@ class Audit:
         return f"audit/{self.seq:016d}"
 
 
-Row = Job | Spec | Site | JoinToken | PendingJoin | Tenant | NetworkMap | Dataset | Bundle | Audit
+Row = (
+    Job
+    | Spec
+    | Site
+    | JoinToken
+    | PendingJoin
+    | Tenant
+    | NetworkMap
+    | Dataset
+    | Bundle
+    | Maintenance
+    | Audit
+)
 
 
 @dataclass(frozen=True, slots=True)

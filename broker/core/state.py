@@ -19,6 +19,7 @@ from broker.core.rows import (
     Delete,
     Job,
     JoinToken,
+    Maintenance,
     NetworkMap,
     PendingJoin,
     Put,
@@ -35,12 +36,13 @@ AUDIT_KEPT = 10_000  # entries in memory
 class SiteAttempts:
     """The live attempts at one site: epoch by job, and the digest both sides compare."""
 
-    __slots__ = ("digest", "epochs", "orphaned", "stopping")
+    __slots__ = ("copies", "digest", "epochs", "orphaned", "stopping")
 
     def __init__(self) -> None:
         self.epochs: dict[str, int] = {}
         self.stopping: dict[str, int] = {}  # those whose job is being cancelled
         self.orphaned: dict[str, int] = {}  # those whose site was lost
+        self.copies: dict[tuple[str, int], None] = {}  # replaced, and not proved dead
         self.digest = 0
 
     def add(self, job_id: str, epoch: int) -> None:
@@ -79,6 +81,7 @@ class State:
         self.datasets: dict[str, Dataset] = {}
         self.bundles: dict[str, Bundle] = {}
         self.network = NetworkMap()
+        self.maintenance: Maintenance | None = None
         self.audit: dict[int, Audit] = {}
         self.audit_seq = 0
         self.audit_hash = ""
@@ -115,6 +118,8 @@ class State:
             self._put_job(row)
         elif isinstance(row, NetworkMap):
             self.network = row
+        elif isinstance(row, Maintenance):
+            self.maintenance = row
         elif isinstance(row, Audit):
             self.audit[row.seq] = row
             self.audit.pop(row.seq - AUDIT_KEPT, None)  # older entries stay in the store
@@ -129,6 +134,8 @@ class State:
         kind, _, name = key.partition("/")
         if kind == "job":
             self._delete_job(name)
+        elif kind == "maintenance":
+            self.maintenance = None
         elif kind in self._tables:
             self._count_bundle(self._tables[kind].pop(name, None), -1)
 
@@ -180,11 +187,31 @@ class State:
                 self._hold(new, after, +1)
                 site.add(new.id, after.epoch)
             site.note(new, after)
+        self._follow_copies(old, new)
 
-    def _hold(self, job: Job, attempt: Attempt, sign: int) -> None:
+    def _follow_copies(self, old: Job | None, new: Job | None) -> None:
+        """Copies hold cards like any attempt, but are no attempt that the job waits for."""
+        before = {copy.epoch: copy for copy in old.copies} if old else {}
+        after = {copy.epoch: copy for copy in new.copies} if new else {}
+        if before.keys() == after.keys():
+            return
+        for epoch in before.keys() - after.keys():
+            assert old is not None
+            self._hold_cards(old, before[epoch], -1)
+            del self.attempts[before[epoch].site].copies[old.id, epoch]
+        for epoch in after.keys() - before.keys():
+            assert new is not None
+            self._hold_cards(new, after[epoch], +1)
+            site = self.attempts.setdefault(after[epoch].site, SiteAttempts())
+            site.copies[new.id, epoch] = None
+
+    def _hold_cards(self, job: Job, attempt: Attempt, sign: int) -> None:
         cards = sign * attempt.cards
         self.cards_held[job.tenant] = self.cards_held.get(job.tenant, 0) + cards
         self.cards_leased[attempt.pool] = self.cards_leased.get(attempt.pool, 0) + cards
+
+    def _hold(self, job: Job, attempt: Attempt, sign: int) -> None:
+        self._hold_cards(job, attempt, sign)
         if job.array_id:
             self.array_live[job.array_id] = self.array_live.get(job.array_id, 0) + sign
 
@@ -222,6 +249,15 @@ class State:
             if attempt is not None:
                 yield job, attempt
 
+    def copies_at(self, site: str) -> Iterator[tuple[Job, Attempt]]:
+        """The jobs with a replaced attempt at `site` that may be alive, each with that copy."""
+        held = self.attempts.get(site)
+        for job_id, epoch in tuple(held.copies) if held else ():
+            job = self.jobs[job_id]
+            copy = job.attempt_of(epoch)
+            if copy is not None:
+                yield job, copy
+
     def queued_of(self, tenant: str) -> int:
         return self.queue.by_tenant.get(tenant, 0)
 
@@ -232,7 +268,10 @@ class State:
         for job in self.jobs.values():
             epochs = [attempt.epoch for attempt in job.attempts]
             assert epochs == sorted(set(epochs)), f"epochs of {job.id} do not increase: {epochs}"
-            assert not any(a.live for a in job.attempts[:-1]), f"two live attempts of {job.id}"
+            overlaps = self.specs[job.spec_sha256].lease_class == "overlap"
+            assert not job.copies or overlaps, f"two live attempts of {job.id}"
+            assert all(c.state is AttemptState.ORPHANED for c in job.copies), job.id
+            assert not (job.terminal and any(a.live for a in job.attempts)), job.id
             live = job.live_attempt is not None
             busy = job.state in (JobState.PLACED, JobState.RUNNING, JobState.CANCELLING)
             assert live == busy, f"job {job.id} is {job.state} with live attempt: {live}"
@@ -245,6 +284,11 @@ class State:
                 assert (attempt.site, attempt.epoch) == (site, epoch), f"{job_id} at {site}"
                 digest ^= attempt_digest(job_id, epoch)
             assert digest == held.digest, f"digest of {site} differs"
+            for job_id, epoch in held.copies:
+                copies = {copy.epoch: copy.site for copy in self.jobs[job_id].copies}
+                assert copies.get(epoch) == site, f"copy {job_id}/{epoch} at {site}"
+        listed = sum(len(held.copies) for held in self.attempts.values())
+        assert listed == sum(len(job.copies) for job in self.jobs.values()), "copies"
         self._check_counts()
 
     def _check_counts(self) -> None:

@@ -19,7 +19,7 @@ from broker.core.messages import (
     Submission,
     Submit,
 )
-from broker.core.rows import Failure, Job
+from broker.core.rows import Failure, Job, Spec
 from broker.core.transaction import Transaction
 
 
@@ -39,11 +39,11 @@ def on_submit(tx: Transaction, event: Submit) -> Reply:
         if known is not None:
             results.append(_again(known, item, event.tenant))
             continue
-        refusal = _room(tx, event.tenant)
+        spec = specs[item.spec_sha256]
+        refusal = _room(tx, event.tenant) or _short_lease(tx, spec)
         if refusal is not None:
             results.append(Refused(item.job_id, refusal))
             continue
-        spec = specs[item.spec_sha256]
         if item.spec_sha256 not in tx.state.specs:
             tx.put(spec)
         tx.put(
@@ -103,6 +103,18 @@ def _room(tx: Transaction, tenant: str) -> Refusal | None:
             "submit again later",
         )
     return None
+
+
+def _short_lease(tx: Transaction, spec: Spec) -> Refusal | None:
+    floor = tx.limits.lease_seconds_min
+    if spec.lease_class != "restart" or spec.lease_seconds >= floor:
+        return None
+    return Refusal(
+        "LeaseBelowFloor",
+        f"a lease of {spec.lease_seconds:g} s is shorter than this federation's {floor:g} s",
+        "INVALID_ARGUMENT",
+        "raise `lease.seconds`, or leave it out for the default of 600 s",
+    )
 
 
 def on_cancel(tx: Transaction, event: Cancel) -> Reply:

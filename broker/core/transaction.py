@@ -10,7 +10,14 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from broker.core.lifecycle import JOB_TERMINAL, JobEvent, next_job_state
+from broker.core.ignored import Ignored
+from broker.core.lifecycle import (
+    JOB_TERMINAL,
+    AttemptEvent,
+    JobEvent,
+    next_attempt_state,
+    next_job_state,
+)
 from broker.core.limits import Limits
 from broker.core.messages import Grant, Grants, Now, Send, SiteMessage
 from broker.core.presence import SitePresence
@@ -35,6 +42,12 @@ class Memory:
     ticked_elapsed: float = 0.0  # when it last looked at silence
     excused_seconds: float = 0.0  # of silence that was our fault, not the sites'
     heard_elapsed: float = 0.0  # when any site was last heard
+    # Planned maintenance: leases are extended up to the first of these elapsed seconds, and
+    # taken back only after the second (see `maintenance`).
+    extended_until: float = 0.0
+    takeback_after: float = 0.0
+    drain_due: dict[str, float] = field(default_factory=dict)  # site -> elapsed seconds
+    ignored: dict[Ignored, int] = field(default_factory=dict)  # how often, in this term
 
 
 class Transaction:
@@ -53,6 +66,19 @@ class Transaction:
     def lease_clock(self) -> float:
         """Elapsed seconds that count against a silent site's leases."""
         return self.now.elapsed - self.memory.excused_seconds
+
+    def present(self, site: str, session: str) -> SitePresence | None:
+        """The site's presence when this is its session; else None, and counted."""
+        presence = self.memory.presence.get(site)
+        if presence is not None and presence.session == session:
+            return presence
+        known = site in self.state.sites
+        self.ignore(Ignored.OTHER_SESSION if known else Ignored.SITE_UNKNOWN)
+        return None
+
+    def ignore(self, reason: Ignored) -> None:
+        """Count something that was heard and has no effect."""
+        self.memory.ignored[reason] = self.memory.ignored.get(reason, 0) + 1
 
     # --- rows -------------------------------------------------------------
 
@@ -80,6 +106,8 @@ class Transaction:
         """
         state = next_job_state(job.state, event, job)
         attempts = job.attempts if attempt is None else _with_attempt(job.attempts, attempt)
+        if state in JOB_TERMINAL:
+            attempts = tuple(self._closed(each) if each.live else each for each in attempts)
         changed = Job(
             job.id,
             job.tenant,
@@ -100,8 +128,13 @@ class Transaction:
         self.put(changed)
         return changed
 
+    def _closed(self, copy: Attempt) -> Attempt:
+        """A copy whose job has ended: of no more consequence; its site will be told to stop it."""
+        state = next_attempt_state(copy.state, AttemptEvent.END, copy)
+        return replace(copy, state=state, ended_at=self.now.wall, outcome="superseded")
+
     def update_attempt(self, job: Job, attempt: Attempt) -> Job:
-        """Rewrite the newest attempt without moving the job."""
+        """Rewrite one attempt without moving the job."""
         changed = replace(
             job,
             attempts=_with_attempt(job.attempts, attempt),
@@ -159,9 +192,11 @@ class Transaction:
 
 
 def _with_attempt(attempts: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
-    """Replace the newest attempt, or append; offers that a site refused are not kept."""
+    """Replace one attempt, or append; offers that a site refused are not kept."""
     if attempts and attempts[-1].epoch == attempt.epoch:
         return (*attempts[:-1], attempt)
+    if attempts and attempts[-1].epoch > attempt.epoch:
+        return tuple(attempt if each.epoch == attempt.epoch else each for each in attempts)
     return (*(a for a in attempts if a.outcome != "rejected"), attempt)
 
 

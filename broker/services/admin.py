@@ -8,29 +8,28 @@ from math import inf
 from typing import Any
 
 from broker import pki
-from broker.core.messages import Approve, CreateToken, Done, PutRow, Removed, RemoveSite, SetDrain
+from broker.core.messages import Approve, CreateToken, Done, PutRow
 from broker.core.rows import JoinToken
 from broker.leader import Port
 from broker.queries import GetPending, ListAudit, ListSites, SiteView, Table
 from broker.services import sites_wire
 from broker.services.answers import Context, granted, unary
 from broker.services.auth import principal_of
-from broker.services.roles import governs_site
-from suan.errors import InvalidRequest, NotFound, PermissionDenied
+from broker.services.upkeep import Upkeep
+from suan.errors import InvalidRequest, NotFound
 from suan.identity.authority import Authority
 from suan.identity.certificate import read_certificate
-from suan.v1 import admin_service_pb2, admin_service_pb2_grpc
+from suan.v1 import admin_service_pb2
 
 AUDIT_PAGE_MAX = 1_000
-REASON_MAX = 500
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
 
-class Admin(admin_service_pb2_grpc.AdminServicer):
+class Admin(Upkeep):
     """Bound to a leader's port; signs approved requests with the federation's authority."""
 
     def __init__(self, port: Port, authority: Authority, join_address: str) -> None:
-        self._port = port
+        super().__init__(port)
         self._authority = authority
         self._join_address = join_address
 
@@ -46,12 +45,6 @@ class Admin(admin_service_pb2_grpc.AdminServicer):
     @unary
     async def GetSite(self, request: Any, context: Context) -> Any:  # noqa: N802
         return admin_service_pb2.GetSiteResponse(site=await self._site(request.name))
-
-    async def _site(self, name: str) -> Any:
-        views: tuple[SiteView, ...] = await self._port.read(ListSites(name)) if name else ()
-        if not views:
-            raise NotFound(f"no site {name[:63]!r}", "see `suan site list`", "SiteNotFound")
-        return sites_wire.site_to_wire(views[0])
 
     @unary
     async def CreateToken(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -96,29 +89,6 @@ class Admin(admin_service_pb2_grpc.AdminServicer):
         return admin_service_pb2.ApproveResponse(
             certificate_expires_at=read_certificate(certificate).not_after
         )
-
-    @unary
-    async def DrainSite(self, request: Any, context: Context) -> Any:  # noqa: N802
-        await self._drain(request.name, True, request.reason, context)
-        return admin_service_pb2.DrainSiteResponse(site=await self._site(request.name))
-
-    @unary
-    async def ResumeSite(self, request: Any, context: Context) -> Any:  # noqa: N802
-        await self._drain(request.name, False, "", context)
-        return admin_service_pb2.ResumeSiteResponse(site=await self._site(request.name))
-
-    async def _drain(self, site: str, draining: bool, reason: str, context: Context) -> None:
-        caller = principal_of(context)
-        if not governs_site(caller, site):
-            raise PermissionDenied(f"{caller} does not operate {site[:63]}", "", "NotYourSite")
-        event = SetDrain(site, draining, reason[:REASON_MAX], caller.uri)
-        granted(await self._port.post(event), Done)
-
-    @unary
-    async def RemoveSite(self, request: Any, context: Context) -> Any:  # noqa: N802
-        event = RemoveSite(request.name, request.orphan, _actor(context))
-        removed = granted(await self._port.post(event), Removed)
-        return admin_service_pb2.RemoveSiteResponse(orphaned_jobs=removed.orphaned_jobs)
 
     # --- network, tenants, data -------------------------------------------
 

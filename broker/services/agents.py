@@ -6,27 +6,32 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from broker import pki
 from broker import sessions as open_sessions
-from broker.core.messages import Heartbeat, Join, Joined, SessionClosed
+from broker.admission import Bucket
+from broker.core.messages import Heartbeat, Join, Joined, Reconcile, SessionClosed
 from broker.leader import Port
 from broker.queries import GetBundle
 from broker.services.answers import Context, granted, stream, unary
 from broker.services.auth import principal_of
+from broker.services.held_parts import HeldParts
 from broker.services.session_wire import (
     event_from_wire,
+    held_from_wire,
     hello_from_wire,
     log_part_from_wire,
 )
-from suan.errors import InvalidRequest, NotFound, PermissionDenied
+from suan.errors import InvalidRequest, NotFound, PermissionDenied, ResourceExhausted
 from suan.identity.authority import Authority
 from suan.identity.joinfile import JOIN_TOKEN
 from suan.v1 import agents_service_pb2, agents_service_pb2_grpc
 
 HELLO_SECONDS_MAX = 30.0
 SITE_NAME_MAX = 63
+SESSION_MAX = 64  # characters
 
 
 class Agents(agents_service_pb2_grpc.AgentsServicer):
@@ -39,12 +44,14 @@ class Agents(agents_service_pb2_grpc.AgentsServicer):
         gateway: str,
         authority: Authority,
         require_in_force: Callable[[Context], object],
+        admission: Bucket,
     ) -> None:
         self._port = port
         self._sessions = sessions
         self._gateway = gateway
         self._authority = authority
         self._require_in_force = require_in_force
+        self._admission = admission
 
     @unary
     async def Join(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -87,6 +94,7 @@ class Agents(agents_service_pb2_grpc.AgentsServicer):
     @stream
     async def Session(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
         site = principal_of(context).site
+        self._admit()
         hello = await self._hello(request, site)
         session = self._sessions.open(site, hello.session)
         self._port.post_soon(hello)
@@ -102,12 +110,29 @@ class Agents(agents_service_pb2_grpc.AgentsServicer):
             self._sessions.close(session)
             self._port.post_soon(SessionClosed(site, session.session))
 
+    def _admit(self) -> None:
+        """Raises ResourceExhausted when too many sites come at once, with when to come again."""
+        wait_seconds = self._admission.take()
+        if wait_seconds:
+            raise ResourceExhausted(
+                "too many sites begin a session at once",
+                f"this one comes in turn in {wait_seconds:.1f} s",
+                "TooManyHellos",
+                wait_seconds,
+            )
+
     async def _hello(self, requests: Any, site: str) -> Any:
-        """The first message. Raises InvalidRequest, PermissionDenied."""
+        """The first message, with what it goes on in. Raises InvalidRequest, PermissionDenied."""
         try:
-            first = await asyncio.wait_for(anext(aiter(requests)), HELLO_SECONDS_MAX)
+            async with asyncio.timeout(HELLO_SECONDS_MAX):
+                first = await anext(aiter(requests))
+                return await self._whole_hello(first, requests, site)
         except (TimeoutError, StopAsyncIteration):
             raise InvalidRequest("a session begins with Hello", "", "HelloMissing") from None
+
+    async def _whole_hello(self, first: Any, requests: Any, site: str) -> Any:
+        if len(first.hello.session) > SESSION_MAX:
+            raise InvalidRequest("the session's name is too long", "", "HelloMissing")
         if first.WhichOneof("body") != "hello" or not first.hello.session:
             raise InvalidRequest("a session begins with Hello", "", "HelloMissing")
         if first.hello.site != site:
@@ -116,17 +141,29 @@ class Agents(agents_service_pb2_grpc.AgentsServicer):
                 "use the identity that the site joined with",
                 "SiteNameDiffers",
             )
-        return hello_from_wire(first.hello, self._gateway)
+        hello = hello_from_wire(first.hello, self._gateway)
+        listed, more = HeldParts(), first.hello.more
+        listed.add(hello.held)
+        while more:
+            part = await anext(aiter(requests))
+            listed.add(held_from_wire(part.reconcile.attempts))
+            more = part.reconcile.more
+        return replace(hello, held=listed.take())
 
     async def _read(self, requests: Any, session: open_sessions.Session, context: Context) -> None:
         """Hand in what the agent says until it stops or is no longer welcome."""
+        listed = HeldParts()
         async for message in requests:
             if message.WhichOneof("body") == "log_chunk":
                 chunk = message.log_chunk
                 self._port.answer(chunk.request_id, log_part_from_wire(chunk))
                 continue
-            event = event_from_wire(session.site, session.session, message)
+            event = event_from_wire(session.site, message)
+            if isinstance(event, Reconcile):
+                event = listed.whole(event, message.reconcile.more)
             if isinstance(event, Heartbeat):
                 self._require_in_force(context)
+            elif isinstance(event, Reconcile) and self._admission.take():
+                continue  # the answer to its next heartbeat asks for it again
             if event is not None:
                 self._port.post_soon(event)

@@ -9,8 +9,9 @@ import asyncio
 import functools
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -60,8 +61,10 @@ def stream(
     @functools.wraps(method)
     async def answered(self: Any, request: Any, context: Context) -> AsyncIterator[Any]:
         try:
-            async for response in method(self, request, context):
-                yield response
+            said = cast(AsyncGenerator[Any, None], method(self, request, context))
+            async with aclosing(said) as responses:
+                async for response in responses:
+                    yield response
         except Exception as error:
             await _abort(error, context)
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
-from broker.core.messages import (
-    Cancel,
-    Done,
-    PutBundle,
-    Refusal,
-    Refused,
-    Results,
-    Submission,
-    Submit,
-)
+from broker.core.messages import Cancel, Done, PutBundle, Results
 from broker.core.queue import class_key
-from broker.core.rows import Bundle, Job, Spec
-from broker.feed import Changes
+from broker.core.rows import Bundle, Job
+from broker.follow import Follow
 from broker.leader import Port
 from broker.queries import GetJob, JobFound, JobPage, ListJobs, ListSites, SiteView
 from broker.services import jobs_wire
@@ -29,18 +20,18 @@ from broker.services.logs import read_logs
 from broker.services.offers import offers_of
 from broker.services.roles import Sight, sight_of_job
 from broker.services.specs import read_spec
+from broker.services.submitting import Submissions
+from broker.services.watching import parts, watch
 from scheduler.model import Explanation, Verdict
 from suan import catalogue
-from suan.errors import InvalidRequest, InvalidSpec, NotFound, PermissionDenied
+from suan.errors import InvalidRequest, NotFound, PermissionDenied
 from suan.identity.principal import Principal, Role
 from suan.v1 import accelerator_pb2, jobs_service_pb2, jobs_service_pb2_grpc
 
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1_000
 IDS_MAX = 1_000
-WATCH_WAIT_SECONDS = 30.0
-_JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}|")
+RESPONSE_BYTES_MAX = 2 << 20  # of jobs in one page; the page ends there
 
 
 class Jobs(jobs_service_pb2_grpc.JobsServicer):
@@ -48,32 +39,12 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        self._submissions = Submissions(port)
+        self._follow = Follow(port)
 
     @unary
     async def Submit(self, request: Any, context: Context) -> Any:  # noqa: N802
-        caller = principal_of(context)
-        if not _PROJECT.fullmatch(request.project):
-            raise InvalidRequest(
-                f"project {request.project[:80]!r} is not a name",
-                "1 to 63 letters, digits, '.', '_' and '-', the first a letter or a digit",
-                "ProjectInvalid",
-            )
-        refused: dict[int, Refused] = {}
-        specs: dict[str, Spec] = {}
-        jobs: list[Submission] = []
-        for place, item in enumerate(request.jobs):
-            outcome = _submission(item)
-            if isinstance(outcome, Refused):
-                refused[place] = outcome
-            else:
-                spec, submission = outcome
-                specs[spec.sha256] = spec
-                jobs.append(submission)
-        event = Submit(
-            caller.tenant, request.project, caller.name, tuple(jobs), tuple(specs.values())
-        )
-        answers = iter(granted(await self._port.post(event), Results).results if jobs else ())
-        results = [refused.get(i) or next(answers) for i in range(len(request.jobs))]
+        results = await self._submissions.submit(request, principal_of(context))
         return jobs_service_pb2.SubmitResponse(
             results=[jobs_wire.result_to_wire(result) for result in results]
         )
@@ -106,35 +77,23 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
             ids=tuple(request.ids),
         )
         page: JobPage = await self._port.read(query)
+        fitting: list[Any] = next(parts(page.jobs, RESPONSE_BYTES_MAX), [])
+        cut = len(fitting) < len(page.jobs)
         return jobs_service_pb2.ListResponse(
-            jobs=[jobs_wire.job_to_wire(job) for job in page.jobs],
-            next_page_token=page.jobs[-1].id if page.more else "",
+            jobs=fitting,
+            next_page_token=fitting[-1].id if cut else page.next_before,
             revision=page.revision,
         )
 
     @stream
     async def Watch(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
-        caller = principal_of(context)
         if len(request.ids) > IDS_MAX:
             raise InvalidRequest(f"at most {IDS_MAX} ids in one request")
-        wanted = frozenset(request.ids)
-        revision = _revision(request.resume_token)
-        while True:
-            changes: Changes = await self._port.changes(revision, WATCH_WAIT_SECONDS)
-            jobs = changes.jobs
-            if changes.reset:
-                # The state comes with its own revision: nothing between the two is missed.
-                page = await self._present(caller, wanted)
-                jobs, revision = page.jobs, page.revision
-            else:
-                revision = changes.revision
-            seen = [job for job in jobs if _watched(job, wanted, caller)]
-            if seen or changes.reset or not jobs:
-                yield jobs_service_pb2.WatchResponse(
-                    jobs=[jobs_wire.job_to_wire(job) for job in seen],
-                    resume_token=str(revision),
-                    reset=changes.reset,
-                )
+        caller, token = principal_of(context), request.resume_token
+        watching = watch(self._port, self._follow, caller, request.ids, token)
+        async with aclosing(watching) as responses:
+            async for response in responses:
+                yield response
 
     @unary
     async def Cancel(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -167,6 +126,7 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
         return jobs_service_pb2.ExplainResponse(
             job=jobs_wire.job_to_wire(found.job),
             explanation=jobs_wire.explanation_to_wire(explanation, decided_at),
+            condition=jobs_wire.condition_to_wire(found.condition),
         )
 
     @unary
@@ -212,45 +172,9 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
             raise NotFound(f"no job {wanted[:80]}", "see `suan ps`", "JobNotFound")
         return found
 
-    async def _present(self, caller: Principal, wanted: frozenset[str]) -> JobPage:
-        ids = tuple(wanted)
-        query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE_MAX, ids=ids)
-        page: JobPage = await self._port.read(query)
-        members: list[Job] = list(page.jobs)
-        for array_id in wanted - {job.id for job in page.jobs}:
-            query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE_MAX, array_id=array_id)
-            members.extend((await self._port.read(query)).jobs)
-        return JobPage(tuple(members), False, page.revision)
-
-
-def _submission(item: Any) -> Refused | tuple[Spec, Submission]:
-    if not _JOB_ID.fullmatch(item.id):
-        refusal = Refusal("JobIdInvalid", f"{item.id[:80]!r} is not a UUID", "INVALID_ARGUMENT")
-        return Refused(item.id, refusal)
-    try:
-        spec = read_spec(item.spec)
-    except InvalidSpec as error:
-        return Refused(item.id, Refusal(error.code, error.message, "INVALID_ARGUMENT", error.hint))
-    return spec, Submission(item.id, spec.sha256, item.array_id, item.array_index)
-
 
 def _sight(caller: Principal, job: Job) -> Sight:
     return sight_of_job(caller, job.tenant, {attempt.site for attempt in job.attempts})
-
-
-def _watched(job: Job, wanted: frozenset[str], caller: Principal) -> bool:
-    if wanted and job.id not in wanted and job.array_id not in wanted:
-        return False
-    return _sight(caller, job) is not Sight.NONE
-
-
-def _revision(token: str) -> int:
-    """0, which is older than all, for a watch from the present state."""
-    if not token:
-        return -1
-    if not token.isdecimal():
-        raise InvalidRequest(f"{token[:40]!r} is not a resume token", "", "ResumeTokenInvalid")
-    return int(token)
 
 
 def _accelerator(entry: Any) -> accelerator_pb2.Accelerator:

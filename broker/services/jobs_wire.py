@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from broker.conditions import Condition
 from broker.core.lifecycle import AttemptState, JobState
 from broker.core.messages import Accepted, Refused
 from broker.core.rows import Attempt, Failure, Job
@@ -22,7 +23,8 @@ JOB_STATES_BY_WIRE = {number: state for state, number in _JOB_STATES.items()}
 
 def job_to_wire(job: Job) -> job_pb2.Job:
     """A job and its attempts as clients see them."""
-    newest = job.attempt
+    newest, live = job.attempt, job.live_attempt
+    lost = live is not None and live.state is AttemptState.ORPHANED
     return job_pb2.Job(
         id=job.id,
         name=job.name,
@@ -40,6 +42,7 @@ def job_to_wire(job: Job) -> job_pb2.Job:
         priority=job.priority,
         spec_sha256=job.spec_sha256,
         exit_code=newest.exit_code if newest is not None else 0,
+        condition="AttemptUnknown" if lost else "",
     )
 
 
@@ -58,6 +61,14 @@ def attempt_to_wire(attempt: Attempt) -> job_pb2.Attempt:
         outcome=attempt.outcome,
         exit_code=attempt.exit_code,
         failure=failure_to_wire(attempt.failure),
+    )
+
+
+def condition_to_wire(condition: Condition | None) -> jobs_service_pb2.Condition | None:
+    if condition is None:
+        return None
+    return jobs_service_pb2.Condition(
+        code=condition.code, message=condition.message, hint=condition.hint
     )
 
 

@@ -45,6 +45,10 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "/suan.v1.Admin/DrainSite": _ADMIN | {Role.OPERATOR},
         "/suan.v1.Admin/ResumeSite": _ADMIN | {Role.OPERATOR},
         "/suan.v1.Admin/RemoveSite": _ADMIN,
+        "/suan.v1.Admin/ConfirmDead": _ADMIN | {Role.OPERATOR},
+        "/suan.v1.Admin/AnnounceMaintenance": _ADMIN,
+        "/suan.v1.Admin/GetMaintenance": _READERS,
+        "/suan.v1.Admin/ListCounters": _ADMIN | {Role.AUDITOR},
         "/suan.v1.Admin/ApplyNetwork": _ADMIN,
         "/suan.v1.Admin/GetNetwork": _PEOPLE,
         "/suan.v1.Admin/PutTenant": _ADMIN,
@@ -81,6 +85,6 @@ def sight_of_job(principal: Principal, tenant: str, sites: Set[str]) -> Sight:
 
 
 def governs_site(principal: Principal, site: str) -> bool:
-    """Whether `principal` may drain and resume `site`."""
+    """Whether `principal` may drain and resume `site`, and vouch that an attempt there is dead."""
     own = principal.role is Role.OPERATOR and principal.site == site
     return own or principal.role is Role.ADMIN

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from broker.asks import LogAsk, LogPart
 from broker.core.messages import (
@@ -30,7 +30,11 @@ from broker.core.rows import Failure
 from broker.services.sites_wire import facts_from_wire, finite, pool_from_wire
 from suan.v1 import job_pb2, session_pb2, site_pb2
 
+T = TypeVar("T")
+
 GRANTS_PER_MESSAGE_MAX = 500
+ATTEMPTS_PER_MESSAGE_MAX = 20_000  # named in one message: about a MiB
+AGENT_ID_MAX = 128  # characters
 SPEC_BYTES_PER_MESSAGE_MAX = 2 << 20
 FAILURE_TEXT_MAX = 2_000  # characters of a site's own words that are kept
 _REPORT_KINDS: dict[Any, str] = {
@@ -47,13 +51,14 @@ def hello_from_wire(message: session_pb2.Hello, gateway: str) -> Hello:
     return Hello(
         site=message.site,
         session=message.session,
-        agent_id=message.agent_id,
-        boot_id=message.boot_id,
+        agent_id=message.agent_id[:AGENT_ID_MAX],
+        boot_id=message.boot_id[:AGENT_ID_MAX],
         gateway=gateway,
-        held=_held(message.attempts),
+        held=held_from_wire(message.attempts),
         facts=facts,
         capacity=capacity_from_wire(message.site, message.capacity),
         term_seen=message.term_seen,
+        protocols=(message.protocol_min or message.protocol, message.protocol),
     )
 
 
@@ -72,7 +77,7 @@ def _facts(site: str, message: session_pb2.Capacity) -> Any:
     return facts_from_wire(site, facts)
 
 
-def _held(attempts: Iterable[session_pb2.HeldAttempt]) -> tuple[Held, ...]:
+def held_from_wire(attempts: Iterable[session_pb2.HeldAttempt]) -> tuple[Held, ...]:
     return tuple(
         Held(
             job_id=item.id.job_id,
@@ -84,22 +89,34 @@ def _held(attempts: Iterable[session_pb2.HeldAttempt]) -> tuple[Held, ...]:
     )
 
 
-def event_from_wire(site: str, session: str, message: session_pb2.AgentMessage) -> Event | None:
-    """The core's event for a message after Hello; None for what the core need not see."""
+def event_from_wire(site: str, message: session_pb2.AgentMessage) -> Event | None:
+    """The core's event for a message after Hello; None for what the core need not see.
+
+    The session is the one that the message names: the core ignores one that is not its own.
+    """
     kind = message.WhichOneof("body")
     if kind == "heartbeat":
         beat = message.heartbeat
         return Heartbeat(
-            site, session, beat.seq, beat.digest, beat.grant_seq_seen, beat.report_seq_head
+            site,
+            beat.session,
+            beat.seq,
+            beat.digest,
+            beat.grant_seq_seen,
+            beat.report_seq_head,
+            beat.extended_seq,
         )
     if kind == "reports":
-        reports = message.reports.reports
-        return Reports(site, session, tuple(_report(item) for item in reports))
+        reports = message.reports
+        return Reports(site, reports.session, tuple(_report(item) for item in reports.reports))
     if kind == "capacity":
-        return Capacity(site, session, capacity_from_wire(site, message.capacity))
+        body = message.capacity
+        return Capacity(site, body.session, capacity_from_wire(site, body))
     if kind == "reconcile":
-        body = message.reconcile
-        return Reconcile(site, session, _held(body.attempts), body.grant_seq_seen)
+        listed = message.reconcile
+        return Reconcile(
+            site, listed.session, held_from_wire(listed.attempts), listed.grant_seq_seen
+        )
     return None
 
 
@@ -146,6 +163,7 @@ def log_request_to_wire(request_id: str, ask: LogAsk) -> session_pb2.BrokerMessa
             offset=ask.offset,
             limit_bytes=ask.limit_bytes,
             wait_seconds=ask.wait_seconds,
+            since=ask.since,
         )
     )
 
@@ -164,18 +182,30 @@ def _ids(keys: Iterable[AttemptKey]) -> list[session_pb2.AttemptId]:
 
 
 def _verdicts(session: str, message: Verdicts) -> Iterator[session_pb2.BrokerMessage]:
-    yield session_pb2.BrokerMessage(
-        verdicts=session_pb2.Verdicts(
-            session=session,
-            term=message.term,
-            keep=_ids(message.keep),
-            stop=_ids(message.stop),
-            acknowledge=_ids(message.acknowledge),
-            expect=_ids(message.expect),
-            heartbeat_seconds=message.heartbeat_seconds,
-            hello=message.hello,
-        )
-    )
+    """In parts where there are many. Only the last says `hello`: until then nothing begins."""
+    parts = list(_verdict_parts(message)) or [session_pb2.Verdicts()]
+    for part in parts:
+        part.session, part.term, part.protocol = session, message.term, message.protocol
+        part.heartbeat_seconds = message.heartbeat_seconds
+        part.hello = message.hello and part is parts[-1]
+        yield session_pb2.BrokerMessage(verdicts=part)
+
+
+def _verdict_parts(message: Verdicts) -> Iterator[session_pb2.Verdicts]:
+    part, room = session_pb2.Verdicts(), ATTEMPTS_PER_MESSAGE_MAX
+    for name in ("stop", "acknowledge", "expect", "keep"):
+        for keys in _batched(getattr(message, name), ATTEMPTS_PER_MESSAGE_MAX):
+            if len(keys) > room:
+                yield part
+                part, room = session_pb2.Verdicts(), ATTEMPTS_PER_MESSAGE_MAX
+            getattr(part, name).extend(_ids(keys))
+            room -= len(keys)
+    if room < ATTEMPTS_PER_MESSAGE_MAX:
+        yield part
+
+
+def _batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[first : first + size] for first in range(0, len(items), size))
 
 
 def _heartbeat_reply(session: str, message: HeartbeatReply) -> Iterator[session_pb2.BrokerMessage]:
@@ -186,6 +216,8 @@ def _heartbeat_reply(session: str, message: HeartbeatReply) -> Iterator[session_
             term=message.term,
             reconcile=message.reconcile,
             stop=_ids(message.stop),
+            heartbeat_seconds=message.heartbeat_seconds,
+            extension_seconds=message.extension_seconds,
         )
     )
 
@@ -196,8 +228,7 @@ def _grants(session: str, message: Grants) -> Iterator[session_pb2.BrokerMessage
         yield session_pb2.BrokerMessage(
             grants=session_pb2.Grants(session=session, term=message.term, specs=specs)
         )
-    for first in range(0, len(message.grants), GRANTS_PER_MESSAGE_MAX):
-        part = message.grants[first : first + GRANTS_PER_MESSAGE_MAX]
+    for part in _batched(message.grants, GRANTS_PER_MESSAGE_MAX):
         yield session_pb2.BrokerMessage(
             grants=session_pb2.Grants(
                 session=session, term=message.term, grants=[_grant(grant) for grant in part]
@@ -244,15 +275,12 @@ def _grant(grant: Grant) -> session_pb2.Grant:
 
 
 def _stops(session: str, message: Stops) -> Iterator[session_pb2.BrokerMessage]:
-    yield session_pb2.BrokerMessage(
-        stops=session_pb2.Stops(
-            session=session,
-            stops=[
-                session_pb2.Stop(id=_attempt_id((job_id, epoch)), reason=reason)
-                for job_id, epoch, reason in message.stops
-            ],
-        )
-    )
+    for part in _batched(message.stops, ATTEMPTS_PER_MESSAGE_MAX):
+        stops = [
+            session_pb2.Stop(id=_attempt_id((job_id, epoch)), reason=reason)
+            for job_id, epoch, reason in part
+        ]
+        yield session_pb2.BrokerMessage(stops=session_pb2.Stops(session=session, stops=stops))
 
 
 def _report_ack(session: str, message: ReportAck) -> Iterator[session_pb2.BrokerMessage]:

@@ -6,7 +6,7 @@ import math
 
 from broker.core.messages import SiteFacts
 from broker.core.rows import Audit, Dataset, NetworkMap, Replica, Tenant
-from broker.queries import SiteView
+from broker.queries import MaintenanceView, SiteView
 from scheduler.model import Link, NetworkNode, Pool, Site, Supernode
 from suan.v1 import admin_service_pb2, dataset_pb2, network_pb2, site_pb2, tenant_pb2
 from suan.wire import pool_to_wire
@@ -82,6 +82,26 @@ def site_to_wire(view: SiteView) -> site_pb2.Site:
         reason=view.row.reason,
         registered_at=view.row.registered_at,
         certificate_fingerprint=view.row.certificate_fingerprint,
+        drain_by=view.row.drain_by,
+    )
+
+
+def maintenance_to_wire(view: MaintenanceView) -> admin_service_pb2.Maintenance:
+    return admin_service_pb2.Maintenance(
+        seconds=view.row.seconds,
+        announced_at=view.row.announced_at,
+        announced_by=view.row.announced_by,
+        extension_seconds=view.extension_seconds,
+        takeback_seconds=view.takeback_seconds,
+        sites=[
+            admin_service_pb2.MaintenanceSite(
+                name=site.name,
+                state=site.state.value,
+                attempts=site.attempts,
+                extended=site.extended,
+            )
+            for site in view.sites
+        ],
     )
 
 

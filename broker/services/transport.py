@@ -24,8 +24,14 @@ log = logging.getLogger(__name__)
 # Open connections end after this, so that a renewed or revoked certificate is seen.
 CONNECTION_SECONDS_MAX: Final = 3_600
 CONNECTION_GRACE_SECONDS: Final = 600  # for the calls that are open then
+CONNECTION_IDLE_SECONDS_MAX: Final = 900  # without a call; the client comes again unnoticed
 HANDSHAKE_SECONDS_MAX: Final = 10
+CONNECTIONS_MAX: Final = 10_000
 STREAMS_PER_CONNECTION_MAX: Final = 1_000
+# The join port, where nobody has proved who he is.
+JOIN_CONNECTION_SECONDS_MAX: Final = 60
+JOIN_CONNECTIONS_MAX: Final = 200
+JOIN_STREAMS_PER_CONNECTION_MAX: Final = 8
 PING_INTERVAL_SECONDS_MIN: Final = 0.5
 
 SERVER_OPTIONS: Final[Options] = (
@@ -33,11 +39,21 @@ SERVER_OPTIONS: Final[Options] = (
     *KEEPALIVE_OPTIONS,
     ("grpc.max_connection_age_ms", CONNECTION_SECONDS_MAX * 1000),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_SECONDS * 1000),
+    ("grpc.max_connection_idle_ms", CONNECTION_IDLE_SECONDS_MAX * 1000),
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS_MAX * 1000),
+    ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", round(PING_INTERVAL_SECONDS_MIN * 1000)),
     # A stalled line delivers pings in a bunch: that is no reason to hang up.
     ("grpc.http2.max_ping_strikes", 0),
+)
+
+# In the place of those of the same name.
+JOIN_OPTIONS: Final[Options] = (
+    ("grpc.max_connection_age_ms", JOIN_CONNECTION_SECONDS_MAX * 1000),
+    ("grpc.max_connection_age_grace_ms", HANDSHAKE_SECONDS_MAX * 1000),
+    ("grpc.max_allowed_incoming_connections", JOIN_CONNECTIONS_MAX),
+    ("grpc.max_concurrent_streams", JOIN_STREAMS_PER_CONNECTION_MAX),
 )
 
 

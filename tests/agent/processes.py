@@ -129,5 +129,5 @@ class FenceRun:
 
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)  # keeper and fence
             self.process.wait()

@@ -90,11 +90,12 @@ class Site:
         self.state = state or State(inventory())
         self.supervisor = Supervisor(self.state, settings or Settings(), lambda: jitter)
         self.elapsed = 1_000.0
+        self.wall_jump = 0.0  # seconds by which somebody has set the wall clock wrong
         self.journal: list[Record] = []
 
     def tell(self, *events: Event) -> Decision:
         """Events that come together, and what follows from them."""
-        now = Moment(self.elapsed, WALL + self.elapsed)
+        now = Moment(self.elapsed, WALL + self.elapsed + self.wall_jump)
         decision = self.supervisor.handle([*events, Tick()], now)
         self.journal.extend(decision.records)
         self.state.check()

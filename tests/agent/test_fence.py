@@ -316,15 +316,67 @@ def test_nothing_outlives_a_run_that_ended_well(fence: FenceRun) -> None:
     assert not alive(fence.wait_pid("daemon"))
 
 
-def test_ranks_die_with_the_fence(fence: FenceRun) -> None:
-    fence.order(STUBBORN)
+def fence_pid(fence: FenceRun) -> int:
+    """The fence itself; the process that was started is its parent, the keeper."""
+    return int(json.loads(fence.wait_text("started"))["pid"])
+
+
+def begun(fence: FenceRun, script: str = DAEMON + STUBBORN) -> tuple[int, int]:
+    """Start a run with a detached daemon; the numbers of daemon and rank."""
+    fence.order(script, grace=0.2)
     fence.lease()
-    process = fence.start()
-    pid = fence.wait_pid("pid")
-    process.kill()
-    process.wait()
-    until(lambda: not alive(pid), "the rank to die")
-    assert not (fence.directory / "exit.json").exists()
+    fence.start()
+    return fence.wait_pid("daemon"), fence.wait_pid("pid")
+
+
+def test_what_a_killed_fence_leaves_is_ended_by_its_keeper(fence: FenceRun) -> None:
+    """No agent is needed, also for what has left its session and its parent."""
+    daemon, pid = begun(fence)
+    os.kill(fence_pid(fence), signal.SIGKILL)
+    record = fence.wait()
+    assert (record["reason"], record["signal"]) == ("Unknown", signal.SIGKILL)
+    assert record["detail"] == "its fence was killed"
+    assert 0 < record["started_at"] <= record["ended_at"]
+    assert not alive(daemon)
+    assert not alive(pid)
+
+
+def test_a_run_outlives_its_keeper(fence: FenceRun) -> None:
+    daemon, pid = begun(fence)
+    assert fence.process is not None
+    fence.process.kill()
+    fence.process.wait()
+    assert alive(pid)
+    fence.lease(0.6)
+    until(lambda: (fence.directory / "exit.json").exists(), "the run to be ended")
+    assert fence.record()["reason"] == "LeaseEnded"
+    assert not alive(daemon)
+    assert not alive(pid)
+
+
+def test_a_stopped_fence_does_not_outlast_the_lease(fence: FenceRun) -> None:
+    fence.order(DAEMON + STUBBORN, grace=0.2)
+    fence.lease(3.0)
+    fence.start()
+    daemon, pid = fence.wait_pid("daemon"), fence.wait_pid("pid")
+    os.kill(fence_pid(fence), signal.SIGSTOP)
+    assert fence.wait()["detail"] == "its fence was killed"
+    assert boottime_ns() > fence.lease_end_ns()
+    assert not alive(daemon)
+    assert not alive(pid)
+
+
+def test_ranks_die_with_fence_and_keeper(fence: FenceRun) -> None:
+    """Killed at one moment, nobody is left to end the daemon: the agent will find it."""
+    daemon, pid = begun(fence)
+    assert fence.process is not None
+    try:
+        os.killpg(fence.process.pid, signal.SIGKILL)
+        fence.process.wait()
+        until(lambda: not alive(pid), "the rank to die")
+        assert not (fence.directory / "exit.json").exists()
+    finally:
+        os.kill(daemon, signal.SIGKILL)
 
 
 # An agent that renews for ever: what happens when it is killed or stopped?

@@ -624,15 +624,33 @@ def test_reports_are_never_numbered_twice(running: Site) -> None:
 
 
 def test_old_marks_are_dropped_but_never_those_of_what_is_held() -> None:
-    site = Site(Settings(marks_max=2, mark_seconds=1_000.0))
+    site = Site(Settings(marks_max=2))
     site.meet()
     site.give(grant("held"))
     for number in range(5):
         site.tell(StopReceived(SESSION, one(f"j{number}"), "Cancelled"))
     site.pass_time(2.0)
     assert list(site.state.marks) == ["held", "j3", "j4"]
-    site.pass_time(2_000.0)
-    assert list(site.state.marks) == ["held"]
+
+
+@pytest.mark.parametrize("years", [10, -10])
+def test_a_jump_of_the_wall_clock_changes_no_lease_and_forgets_no_mark(years: int) -> None:
+    site = Site()
+    site.meet()
+    site.give(grant())
+    site.tell(StopReceived(SESSION, one("gone"), "Cancelled"))
+    deadlines, seq = dict(site.state.deadlines), site.beat()
+    site.wall_jump = years * 365 * 86_400.0
+    assert effects(site.pass_time(2.0), StopRun) == []
+    assert site.state.deadlines == deadlines
+    site.reply(seq)
+    assert site.state.deadlines[NAME] == site.elapsed - 2.0 + LEASE_SECONDS
+    site.tell(StopReceived(SESSION, one("later"), "Cancelled"))
+    marks = site.state.marks
+    assert list(marks) == ["j1", "gone", "later"]
+    ages = [mark.raised_at for mark in marks.values()]
+    assert ages == sorted(ages), "in this order they are loaded, and forgotten, again"
+    assert effects(site.give(grant("gone", grant_seq=2)), Launch) == []
 
 
 def test_with_a_full_outbox_grants_stay_unanswered() -> None:

@@ -228,7 +228,7 @@ def test_a_new_agent_that_names_every_attempt_is_welcome() -> None:
 def test_a_heartbeat_is_answered_once_and_in_its_session() -> None:
     desk = Desk("east")
     desk.hello("east")
-    assert desk.beat("east", seq=3) == HeartbeatReply(3, 1, reconcile=False, stop=())
+    assert desk.beat("east", seq=3) == HeartbeatReply(3, 1, False, (), 10.0)
     assert desk.beat("east", seq=3) is None
     assert desk.beat("east", seq=2) is None
     assert desk.beat("east", "other", seq=4) is None

@@ -68,6 +68,14 @@ def test_each_job_of_a_batch_stands_for_itself() -> None:
     assert results[2] == Accepted("b", existed=True)
 
 
+def test_a_lease_below_the_floor_is_refused() -> None:
+    desk = Desk(limits=with_limits(lease_seconds_min=30.0))
+    (result,) = desk.submit("a", spec=spec_of("brief", lease_seconds=29.0))
+    assert code(result) == "LeaseBelowFloor"
+    assert desk.submit("b", spec=spec_of(lease_seconds=30.0)) == (Accepted("b"),)
+    assert desk.submit("c", spec=spec_of("replicas", lease_class="overlap", lease_seconds=29.0))
+
+
 def test_too_large_a_batch_is_refused_as_a_whole() -> None:
     desk = Desk(limits=with_limits(jobs_per_submit_max=2))
     spec = spec_of()
