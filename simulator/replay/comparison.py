@@ -1,0 +1,143 @@
+"""Policies side by side on one instance, beside the lower bounds.
+
+    python -m simulator.replay.comparison philly-0.9 [--traces DIR] [--policies ect-sjf,sjf]
+        [--seed 0] [--sigma 0] [-o json]
+
+The rivals of `simulator.policies` by name; the product joins through the same seam.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from simulator.bounds import Bounds, bounds
+from simulator.policies import RIVALS, reference
+from simulator.replay.instance import Floats, Instance
+from simulator.replay.loop import replay
+from simulator.replay.metrics import Metrics, isolated_jct, measure
+from simulator.replay.standard import STANDARDS, make
+from simulator.replay.view import Policy
+from suan.network import load as load_network
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACES = ROOT.parent / "shared" / "data" / "traces"
+NETWORK = ROOT / "deploy" / "networks" / "china.yaml"
+
+Maker = Callable[[Instance], Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One policy's metrics and what it cost to find them."""
+
+    name: str
+    metrics: Metrics
+    decisions: int
+    cpu_seconds: float
+
+
+def rivals(names: tuple[str, ...], seed: int) -> dict[str, Maker]:
+    """Makers of the rivals by name. Raises KeyError for an unknown one."""
+    return {name: partial(_rival, name, seed) for name in names}
+
+
+def _rival(name: str, seed: int, instance: Instance) -> Policy:
+    return RIVALS[name].make(instance.known, seed)
+
+
+def compare(
+    instance: Instance, makers: Mapping[str, Maker], isolated: Floats | None = None
+) -> Iterator[Run]:
+    """Replay the instance under each policy, one after the other."""
+    for name, maker in makers.items():
+        begun = time.process_time()
+        outcome = replay(instance, maker(instance))
+        spent = time.process_time() - begun
+        yield Run(name, measure(instance, outcome, isolated), outcome.decisions, spent)
+
+
+def nowhere(instance: Instance) -> tuple[str, ...]:
+    """What to say of the jobs that no pool could hold: they stay unfinished."""
+    names = [instance.names[at] for at in np.flatnonzero(~instance.feasible)]
+    if not names:
+        return ()
+    some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return (f"{len(names):,} jobs fit no pool and stay unfinished: {some}",)
+
+
+def as_json(trace: str, instance: Instance, found: Bounds, runs: list[Run]) -> dict[str, object]:
+    """The figures as `suan simulate -o json` gives them."""
+    decisions, spent = (sum(run.decisions for run in runs), sum(run.cpu_seconds for run in runs))
+    return {
+        "trace": trace,
+        "jobs": len(instance),
+        "bounds": {
+            "mean_jct_seconds": found.mean_jct_seconds,
+            "makespan_seconds": found.makespan_seconds,
+        },
+        "policies": {run.name: run.metrics.as_json() for run in runs},
+        "decisions_per_second": decisions / spent if spent > 0 else 0.0,
+    }
+
+
+HEADER = (
+    f"{'policy':<17}{'mean JCT':>11}{'/bound':>8}{'p50':>11}{'p99':>11}{'wait':>11}{'slowdown':>10}"
+    f"{'makespan':>10}{'/bound':>7}{'util':>6}{'FTF':>9}{'Jain':>6}{'left':>6}{'CPU s':>7}"
+)
+
+
+def row(run: Run, found: Bounds) -> str:
+    """One line of the table under HEADER; seconds, makespan in days."""
+    its = run.metrics
+    return (
+        f"{run.name:<17}{its.mean_jct_seconds:>11,.0f}"
+        f"{its.mean_jct_seconds / found.mean_jct_seconds:>8.2f}"
+        f"{its.p50_jct_seconds:>11,.0f}{its.p99_jct_seconds:>11,.0f}"
+        f"{its.mean_wait_seconds:>11,.0f}{its.mean_bounded_slowdown:>10.1f}"
+        f"{its.makespan_seconds / 86_400:>10.1f}"
+        f"{its.makespan_seconds / found.makespan_seconds:>7.2f}{its.utilisation:>6.2f}"
+        f"{its.worst_tenant_ftf:>9.2f}{its.jain:>6.2f}{its.unfinished:>6}{run.cpu_seconds:>7.1f}"
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("name", choices=sorted(STANDARDS))
+    parser.add_argument("--traces", type=Path, default=TRACES)
+    parser.add_argument("--policies", default=",".join(RIVALS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sigma", type=float, default=0.0, help="of the log of estimate errors")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    asked = parser.parse_args()
+    network = load_network(NETWORK.read_bytes()).network
+    made = make(asked.name, asked.traces, network, asked.seed)
+    instance = made.instance.guessed(asked.sigma, asked.seed) if asked.sigma else made.instance
+    begun = time.process_time()
+    found = bounds(instance)
+    spent = time.process_time() - begun
+    isolated = isolated_jct(instance, reference)
+    runs = compare(instance, rivals(tuple(asked.policies.split(",")), asked.seed), isolated)
+    if asked.output == "json":
+        print(json.dumps(as_json(asked.name, instance, found, list(runs)), indent=2))
+        return
+    print(*made.said, *nowhere(instance), sep="\n")
+    print(
+        f"bounds: indexed {found.indexed_seconds:,.0f} s, relaxed {found.relaxed_seconds:,.0f} s, "
+        f"solo {found.solo_seconds:,.0f} s; makespan {found.makespan_seconds / 86_400:.1f} d "
+        f"({spent:.0f} CPU s)\n{HEADER}"
+    )
+    for run in runs:
+        print(row(run, found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
