@@ -79,11 +79,14 @@ async def wait_finished(stub: Any, count: int) -> None:
     """Until the broker has no job left that is queued, placed or running."""
     live = [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_PLACED, job_pb2.JOB_STATE_RUNNING]
     end = time.monotonic() + RUN_SECONDS_MAX
+    token = ""
     while time.monotonic() < end:
-        answer = await stub.List(pb.ListRequest(states=live, page_size=1), timeout=CALL_SECONDS)
-        if not answer.jobs:
+        request = pb.ListRequest(states=live, page_size=1, page_token=token)
+        answer = await stub.List(request, timeout=CALL_SECONDS)
+        token = "" if answer.jobs else answer.next_page_token
+        if not answer.jobs and not token:
             return
-        await asyncio.sleep(count / 100_000)
+        await asyncio.sleep(0.0 if token else count / 100_000)
     raise TimeoutError(f"{count} jobs did not end in {RUN_SECONDS_MAX:g} s")
 
 

@@ -43,6 +43,7 @@ class SiteSpec:
     city: str = ""
     backend: str = "process"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    enter: tuple[str, ...] = ()  # put before its agent's command, e.g. into another network
 
 
 ASCEND = {"name": "npu", "accelerator": "ascend-910b", "nodes": 4, "cards_per_node": 8}
@@ -141,19 +142,20 @@ class Federation:
         runtime: str = "local",
         limits: Mapping[str, float] | None = None,
         profile: Path | None = None,
+        host: str = "127.0.0.1",
         **settings: Any,
     ) -> None:
         self.folder = folder
         self.agents: dict[str, Daemon] = {}
-        self._made = initialise(folder / "federation", FEDERATION, ["127.0.0.1:7443"])
+        self._made = initialise(folder / "federation", FEDERATION, [f"{host}:7443"])
         self.admin = self._made.admin
         self.user = self.identity("li.wei", "team-a")
         self._settings: dict[str, Any] = {
             "state_dir": "broker",
             "identity": str(self._made.broker),
             "ca": str(self._made.authority),
-            "listen": "127.0.0.1:0",
-            "join_listen": "127.0.0.1:0",
+            "listen": f"{host}:0",
+            "join_listen": f"{host}:0",
             "health_listen": "",
             "runtime": runtime,
             "limits": dict(limits or {}),
@@ -261,7 +263,8 @@ class Federation:
             "pools": [dict(site.pool)],
         } | dict(site.settings)
         (place / "agent.yaml").write_text(yaml.safe_dump(config))
-        command = [str(COMMANDS / "suan-agent"), "-c", str(place / "agent.yaml"), "run"]
+        agent = [str(COMMANDS / "suan-agent"), "-c", str(place / "agent.yaml"), "run"]
+        command = [*site.enter, *agent]
         self.agents[site.name] = Daemon(f"agent-{site.name}", command, self.folder)
         self.agents[site.name].start()
 

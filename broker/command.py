@@ -14,6 +14,7 @@ import click
 from broker.config import Config, load_config
 from broker.gateway import Listen
 from broker.local_app import serve, write_ready
+from broker.open_files import raise_limit
 from broker.ray_settings import prepare
 from broker.store import StaleTerm, StoreError
 from broker.store.codec import UnreadableRow
@@ -27,6 +28,9 @@ _STORE_HINTS = {
     "DiskFull": "free space on that disk; nothing was lost",
     "StoreDamaged": "check the disk, then restore state_dir from its last backup",
     "NetworkDisk": "name a state_dir on a disk of this machine",
+    "StoreUnavailable": "check etcd.endpoints in the configuration, and that etcd runs there",
+    "StoreRefused": "check etcd.certificate: etcd does not accept it",
+    "StoreForeign": "etcd.endpoints must be those of one etcd",
 }
 
 
@@ -45,6 +49,8 @@ def run(config_file: Path, **overrides: Any) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.raiseExceptions = False  # a full disk under the log is no news to write there
+    raise_limit()
     config = load_config(config_file, overrides)
     make_private_directory(config.state_dir)
     try:
@@ -66,7 +72,8 @@ async def _serve(config: Config) -> None:
     async def ready(listen: Listen) -> None:
         _end_on_signals(stopped)  # again: Ray has put its own handler in front
         write_ready(config, listen)
-        log.info("serving at %s, join at %s (%s)", listen.main, listen.join, config.runtime)
+        word = "standing by" if config.has_peers else "serving"
+        log.info("%s at %s, join at %s (%s)", word, listen.main, listen.join, config.runtime)
 
     if config.runtime == "local":
         await serve(config, stopped, ready)

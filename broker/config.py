@@ -9,12 +9,14 @@ from typing import Any
 
 import yaml
 
+from broker.config_store import EtcdSection, etcd_problems, read_etcd
 from broker.core.limits import Limits
 from suan.errors import InvalidRequest
 from suan.identity.address import split_address
 
 GATEWAYS_MAX = 64
 PLANNERS_MAX = 64
+HELLOS_PER_SECOND_MAX, HELLOS_BURST_MAX = 10_000, 100_000
 SAMPLE = "deploy/examples/broker.yaml is a whole one"
 
 
@@ -32,7 +34,17 @@ class Config:
     ray_address: str = ""  # of a Ray cluster to join; "" starts one on this machine
     gateways: int = 1  # Ray runtime: actors that hold the gRPC servers
     planners: int = 1  # Ray runtime: actors that run placement rounds
+    # Of sites that come back at once, each gateway hears so many; heartbeats do not wait.
+    hellos_per_second: int = 50
+    hellos_burst: int = 100
+    store: str = "sqlite"  # sqlite: one broker | etcd: several, of which one leads
+    etcd: EtcdSection | None = None
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether other brokers may lead this federation: this one then stands by."""
+        return self.store == "etcd"
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -46,11 +58,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "ray_address": (str,),
     "gateways": (int,),
     "planners": (int,),
+    "hellos_per_second": (int,),
+    "hellos_burst": (int,),
+    "store": (str,),
+    "etcd": (dict,),
     "limits": (dict,),
 }
 _PATHS = ("state_dir", "identity", "ca")
 _ADDRESSES = ("listen", "join_listen", "health_listen")
-_COUNTS = {"gateways": GATEWAYS_MAX, "planners": PLANNERS_MAX}
+_COUNTS = {
+    "gateways": GATEWAYS_MAX,
+    "planners": PLANNERS_MAX,
+    "hellos_per_second": HELLOS_PER_SECOND_MAX,
+    "hellos_burst": HELLOS_BURST_MAX,
+}
+_CHOICES = {"runtime": ("ray", "local"), "store": ("sqlite", "etcd")}
 
 
 def load_config(path: Path, overrides: dict[str, Any]) -> Config:
@@ -64,7 +86,10 @@ def load_config(path: Path, overrides: dict[str, Any]) -> Config:
     if problems:
         raise _invalid(path, "\n".join(("", *(f"  {problem}" for problem in problems))))
     settings = content | {name: (path.parent / content[name]).resolve() for name in _PATHS}
-    return Config(**(settings | {"limits": Limits(**limits)}))
+    settings["limits"] = Limits(**limits)
+    if "etcd" in content:
+        settings["etcd"] = read_etcd(content["etcd"], path.parent)
+    return Config(**settings)
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -107,8 +132,13 @@ def _problems(content: dict[str, Any]) -> list[str]:
         elif isinstance(value, int) and not 1 <= value <= _COUNTS[name]:
             found.append(f"{name}: {value} is not between 1 and {_COUNTS[name]}")
     found += [f"{name} is missing" for name in _PATHS if name not in content]
-    if content.get("runtime", "ray") not in ("ray", "local"):
-        found.append(f"runtime: {content['runtime']!r} is neither ray nor local")
+    for name, words in _CHOICES.items():
+        if content.get(name, words[0]) not in words:
+            found.append(f"{name}: {content[name]!r} is neither {' nor '.join(words)}")
+    if content.get("store") == "etcd" and "etcd" not in content:
+        found.append("etcd is missing: where is it?")
+    if isinstance(content.get("etcd"), dict):
+        found += etcd_problems(content["etcd"])
     return found
 
 

@@ -19,11 +19,11 @@ from broker.core.limits import Limits
 from broker.core.messages import Event, Reply, Send
 from broker.core.rows import Job, Put, Record
 from broker.feed import Changes, Feed
-from broker.leadership import StandbyState
+from broker.leadership import Lead, not_leader
 from broker.loop import Loop
 from broker.planner import Place, Planner
 from broker.queries import Query, answer
-from broker.store import Store
+from broker.store import StaleTerm, Store
 from scheduler.explain import explain, plan
 from scheduler.model import Accelerator, Demand, Explanation, Policy
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 ROUND_SECONDS = 0.02
+LEAD_LOOK_SECONDS_MAX = 1.0  # between two looks at whether this broker still leads
 Outbound = Send | SiteAsk
 Deliver = Callable[[Sequence[Outbound]], None]
 
@@ -64,11 +65,15 @@ class Port(Protocol):
 
 
 class Leader:
-    """Serves `Port` in this process. `run` until cancelled."""
+    """Serves `Port` in this process for one term: `run`, then `close`.
+
+    It answers nothing once another broker may have begun to lead.
+    """
 
     def __init__(
         self,
         store: Store,
+        lead: Lead,
         accelerators: tuple[Accelerator, ...],
         place: Place,
         limits: Limits | None = None,
@@ -77,10 +82,10 @@ class Leader:
     ) -> None:
         clock = clock or system_clock()
         self._policy = policy or Policy()
-        standby = StandbyState()
-        term = store.campaign(standby)
-        core = Core(standby.state, limits or Limits(), term, clock())
-        self.term = term
+        core = Core(lead.state, limits or Limits(), lead.term, clock())
+        self.term = lead.term
+        self._store = store
+        self._works: list[asyncio.Task[None]] = []
         self._memory = core.memory
         self._loop = Loop(core, store, clock, self._release)
         self._planner = Planner(self._loop, accelerators, self._policy, place, ROUND_SECONDS)
@@ -89,14 +94,29 @@ class Leader:
         self._gateways: dict[str, Deliver] = {}
 
     async def run(self) -> None:
-        """Serve for ever. Raises StaleTerm when another leader has begun."""
-        planning = asyncio.create_task(self._planner.run())
-        try:
-            await self._loop.run(TICK_SECONDS)
-        finally:
-            planning.cancel()
-            with suppress(asyncio.CancelledError):
-                await planning
+        """Serve for ever. Raises StaleTerm as soon as another broker may have begun to lead."""
+        works = (self._loop.run(TICK_SECONDS), self._planner.run(), self._keep_lead())
+        self._works = [asyncio.create_task(work) for work in works]
+        ended, _ = await asyncio.wait(self._works, return_when=asyncio.FIRST_COMPLETED)
+        for work in ended:
+            work.result()
+
+    async def close(self) -> None:
+        """End what `run` began; whoever waits for a reply gets one, a commit under way ends."""
+        for work in self._works:
+            work.cancel()
+        await asyncio.gather(*self._works, return_exceptions=True)
+
+    async def _keep_lead(self) -> None:
+        while True:
+            left = self._store.led_seconds()
+            if left <= 0:
+                raise StaleTerm(f"the lead of term {self.term} could not be renewed")
+            await asyncio.sleep(min(left, LEAD_LOOK_SECONDS_MAX))
+
+    def _require_lead(self) -> None:
+        if self._store.led_seconds() <= 0:
+            raise not_leader()
 
     def attach(self, gateway: str, deliver: Deliver) -> None:
         """Where sends for the sessions of `gateway` go."""
@@ -111,12 +131,16 @@ class Leader:
         self._loop.post_soon(event)
 
     async def read(self, query: Query) -> Any:
+        self._require_lead()
         return answer(self._memory, query)
 
     async def changes(self, after: int, wait_seconds: float) -> Changes:
-        return await self._feed.changes(after, wait_seconds)
+        found = await self._feed.changes(after, wait_seconds)
+        self._require_lead()
+        return found
 
     async def explain(self, key: str, job_id: str) -> tuple[Explanation | None, float]:
+        self._require_lead()
         job = self._memory.state.jobs.get(job_id)
         if job is not None and job.state == "queued":
             snapshot = self._planner.snapshot()
@@ -125,6 +149,7 @@ class Leader:
         return self._memory.explanations.get(key, (None, 0.0))
 
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
+        self._require_lead()
         snapshot = self._planner.snapshot()
         return await asyncio.to_thread(plan, snapshot, demand, tenant, policy=self._policy)
 

@@ -1,20 +1,26 @@
-"""The local runtime: leader and one gateway in one process, no Ray."""
+"""The local runtime: leader and one gateway in one process, no Ray.
+
+A broker's life: it stands by, leads, loses the lead, and stands by again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
 from broker.collector import spare_the_rows
 from broker.config import Config
 from broker.gateway import Gateway, Listen
 from broker.leader import Leader
+from broker.leadership import win
 from broker.planner import place_here
 from broker.services.specs import stored_spec
-from broker.store import Store
+from broker.services.transport import load_broker_identity
+from broker.store import StaleTerm, Store
 from broker.store.sqlite import SqliteStore
 from scheduler.model import Accelerator
 from suan import catalogue
@@ -22,15 +28,27 @@ from suan import catalogue
 READY_FILE = "ready"
 STORE_FILE = "broker.sqlite"
 
+log = logging.getLogger(__name__)
+
+Ready = Callable[[Listen], Awaitable[None]]
+
 
 def open_store(config: Config) -> Store:
-    """The SQLite store in the state directory, which is then ours alone. Raises StoreError.
+    """The store that the configuration names. Blocks; raises StoreError.
 
-    Whoever waits for the ready file waits for this broker from now on.
+    SQLite's lies in the state directory and is then ours alone.
     """
-    store = SqliteStore(config.state_dir / STORE_FILE, stored_spec)
+    if config.etcd is None or not config.has_peers:
+        return SqliteStore(config.state_dir / STORE_FILE, stored_spec)
+    from broker.store.etcd import EtcdStore
+
+    federation = load_broker_identity(config.identity).principal.federation
+    return EtcdStore(config.etcd.settings(federation), stored_spec)
+
+
+def forget_ready(config: Config) -> None:
+    """Whoever waits for the ready file waits for this broker from now on."""
     (config.state_dir / READY_FILE).unlink(missing_ok=True)
-    return store
 
 
 def accelerators() -> tuple[Accelerator, ...]:
@@ -47,26 +65,63 @@ def write_ready(config: Config, listen: Listen) -> None:
     draft.rename(path)
 
 
-async def serve(
-    config: Config, stopped: asyncio.Event, ready: Callable[[Listen], Awaitable[None]]
-) -> None:
-    """Serve until `stopped`, or until the leader fails; its exception passes on."""
-    store = open_store(config)
-    leader = Leader(store, accelerators(), place_here, config.limits)
-    spare_the_rows()
-    gateway = Gateway("local", leader, config.identity, config.ca)
-    leader.attach(gateway.name, gateway.sessions.deliver)
-    leading = asyncio.create_task(leader.run())
-    stopping = asyncio.create_task(stopped.wait())
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Store]:
+    """The store, closed at the end: whoever leads resigns, and the next one begins at once."""
+    store = await asyncio.to_thread(open_store, config)
     try:
-        await ready(
-            await gateway.start(Listen(config.listen, config.join_listen, config.health_listen))
-        )
-        await asyncio.wait({leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        yield store
     finally:
+        await asyncio.to_thread(store.close)
+
+
+async def serve(config: Config, stopped: asyncio.Event, ready: Ready) -> None:
+    """Serve until `stopped`, or until the broker cannot go on: then raises why.
+
+    `ready` is told once: when the broker leads, or as soon as it stands by if it has peers.
+    """
+    gateway = Gateway("local", config)
+    stopping = asyncio.create_task(stopped.wait())
+    living = asyncio.create_task(_live(config, gateway, ready))
+    try:
+        await asyncio.wait({living, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        await gateway.stop()
-        leading.cancel()
+        living.cancel()
         with suppress(asyncio.CancelledError):
-            await leading
-        store.close()
+            await living
+    finally:
+        await gateway.stop()
+
+
+async def _live(config: Config, gateway: Gateway, ready: Ready) -> None:
+    """Stand by, lead, lose the lead, and again, until cancelled."""
+    async with opened(config) as store:  # before the ports, which may be those of its owner
+        forget_ready(config)
+        listen = Listen(config.listen, config.join_listen, config.health_listen)
+        listen = await gateway.start(listen)
+        if config.has_peers:
+            await ready(listen)
+        while True:
+            lead = await win(store)
+            leader = Leader(store, lead, accelerators(), place_here, config.limits)
+            spare_the_rows()
+            leader.attach(gateway.name, gateway.sessions.deliver)
+            await gateway.lead(leader)
+            log.info("leading, term %d", leader.term)
+            if not config.has_peers:
+                await ready(listen)
+            await _reign(config, leader, gateway)
+
+
+async def _reign(config: Config, leader: Leader, gateway: Gateway) -> None:
+    """Until the lead is lost. Raises StaleTerm when there is nobody to lose it to."""
+    try:
+        await leader.run()
+    except StaleTerm as error:
+        await gateway.stand_by()  # before anything is waited for: another may lead by now
+        if not config.has_peers:
+            raise
+        log.warning("%s; standing by", error)
+    finally:
+        await leader.close()
+        await gateway.stand_by()

@@ -28,11 +28,14 @@ from broker.core.messages import (
 )
 from broker.core.rows import Record
 from broker.crash import crash_point
+from broker.gaps import Gaps
 from broker.store import StaleTerm, Store, StoreError
+from broker.weights import bytes_of
 
 log = logging.getLogger(__name__)
 
 EVENTS_WAITING_MAX = 100_000
+EVENTS_WAITING_BYTES_MAX = 128 << 20
 EVENTS_PER_BATCH_MAX = 2_000
 COMMIT_RETRY_SECONDS = 1.0
 DRAIN_SECONDS = 10.0  # for a commit that is under way when the loop ends
@@ -46,6 +49,7 @@ Release = Callable[[Sequence[Send], Sequence[Record]], None]
 class _Waiting:
     event: Event
     reply: asyncio.Future[Reply | None] | None
+    size_bytes: int = 0
 
 
 class Loop:
@@ -59,6 +63,8 @@ class Loop:
         self._term = core.memory.term
         self._release = release
         self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._gaps = Gaps()
         self._gathered: list[_Waiting] = []  # the batch between `waiting` and its commit
         self._unstored: list[Record] = []  # of heartbeats that were answered ahead of their turn
         self._tick_due = False
@@ -73,18 +79,27 @@ class Loop:
         if refusal is not None:
             return refusal
         future: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-        self._put(_Waiting(event, future))
+        self._put(_Waiting(event, future, bytes_of(event)))
         return await future
 
     def post_soon(self, event: Event) -> None:
         """Hand in an event that nobody waits for. Agents resend what matters."""
         if self.store_failure is not None and isinstance(event, Heartbeat):
             self._renew(event)
-        elif len(self._waiting) < EVENTS_WAITING_MAX and not self._ended:
-            self._put(_Waiting(event, None))
+        elif self._full():
+            self._gaps.lose(event)
+        elif not self._ended and self._gaps.admit(event):
+            self._put(_Waiting(event, None, bytes_of(event)))
+
+    def _full(self) -> bool:
+        return (
+            len(self._waiting) >= EVENTS_WAITING_MAX
+            or self._waiting_bytes >= EVENTS_WAITING_BYTES_MAX
+        )
 
     def _put(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
+        self._waiting_bytes += waiting.size_bytes
         self._arrived.set()
 
     def _no_room(self) -> Refusal | None:
@@ -97,7 +112,7 @@ class Loop:
                 "UNAVAILABLE" if self.store_failure.code != "DiskFull" else "RESOURCE_EXHAUSTED",
                 "nothing was lost; try again in a while",
             )
-        if len(self._waiting) >= EVENTS_WAITING_MAX:
+        if self._full():
             return Refusal(
                 "BrokerBusy", "too many requests wait", "RESOURCE_EXHAUSTED", "try again shortly"
             )
@@ -107,13 +122,14 @@ class Loop:
         """Renew a site's leases while nothing can be stored, and say nothing else to it.
 
         A lease that is answered for is not stored, so this waits for no commit; to stop an
-        attempt does, for the wish to stop it may not be durable yet.
+        attempt or to extend a lease does, for the reason may not be durable yet.
         """
-        self._require_lead()
+        if self._store.led_seconds() <= 0:
+            return
         step = self.core.handle([event], self.clock())
         self._unstored.extend(step.records)
         replies = [
-            replace(send, message=replace(send.message, stop=()))
+            replace(send, message=replace(send.message, stop=(), extension_seconds=0.0))
             for send in step.sends
             if isinstance(send.message, HeartbeatReply)
         ]
@@ -142,6 +158,7 @@ class Loop:
                 await self._finish_commit()
         self._gathered = self._waiting[:EVENTS_PER_BATCH_MAX]
         del self._waiting[:EVENTS_PER_BATCH_MAX]
+        self._waiting_bytes -= sum(item.size_bytes for item in self._gathered)
         if self._tick_due:
             self._tick_due = False
             self._gathered.append(_Waiting(Tick(), None))
@@ -190,6 +207,7 @@ class Loop:
             try:
                 await running.run_in_executor(self._thread, self._store.commit, records, self._term)
             except StoreError as error:
+                self._require_lead()  # a leader that cannot store may have been replaced
                 if self.store_failure is None:
                     log.error("cannot store: %s; trying again", error)
                 self.store_failure = error
@@ -215,7 +233,7 @@ class Loop:
             await asyncio.wait({self._committing})
         _answer_all([*self._gathered, *self._waiting], STOPPING)
         self._waiting.clear()
-        self._thread.shutdown(wait=True)
+        await asyncio.to_thread(self._thread.shutdown)
 
 
 def _answer_all(batch: list[_Waiting], refusal: Refusal) -> None:

@@ -62,7 +62,9 @@ class Planner:
         clock = asyncio.get_running_loop().time
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), IDLE_ROUND_SECONDS)
+                # Not wait_for: in Python 3.11 it may take a cancellation for a time-out.
+                async with asyncio.timeout(IDLE_ROUND_SECONDS):
+                    await self._wanted.wait()
             self._wanted.clear()
             begun = clock()
             if self._loop.core.memory.state.queue.count:
@@ -74,7 +76,8 @@ class Planner:
         if not snapshot.queue:
             return
         try:
-            result = await asyncio.wait_for(self._place(snapshot, self._policy), ROUND_SECONDS_MAX)
+            async with asyncio.timeout(ROUND_SECONDS_MAX):
+                result = await self._place(snapshot, self._policy)
         except Exception:
             log.exception("a placement round failed")
             return

@@ -20,6 +20,7 @@ from suan.v1 import session_pb2
 log = logging.getLogger(__name__)
 
 OUTBOX_MESSAGES_MAX = 10_000
+OUTBOX_BYTES_MAX = 32 << 20  # of one session
 _URGENT = (HeartbeatReply, Goodbye)
 
 
@@ -32,15 +33,18 @@ class Session:
         self.closing = False
         self._urgent: deque[session_pb2.BrokerMessage] = deque()
         self._bulk: deque[session_pb2.BrokerMessage] = deque()
+        self._bytes = 0
         self._arrived = asyncio.Event()
 
     def put(self, message: session_pb2.BrokerMessage, urgent: bool) -> None:
         """Queue a message; closes the session when it does not read."""
-        if len(self._urgent) + len(self._bulk) >= OUTBOX_MESSAGES_MAX:
+        count = len(self._urgent) + len(self._bulk)
+        if count >= OUTBOX_MESSAGES_MAX or self._bytes >= OUTBOX_BYTES_MAX:
             log.warning("site %s does not read; its session is closed", self.site)
             self.close()
             return
         (self._urgent if urgent else self._bulk).append(message)
+        self._bytes += message.ByteSize()
         self._arrived.set()
 
     def close(self) -> None:
@@ -55,7 +59,9 @@ class Session:
                 return None
             self._arrived.clear()
             await self._arrived.wait()
-        return (self._urgent or self._bulk).popleft()
+        message = (self._urgent or self._bulk).popleft()
+        self._bytes -= message.ByteSize()
+        return message
 
 
 class Sessions:

@@ -16,7 +16,17 @@ from suan.transport import Transport
 from suan.v1 import admin_service_pb2 as pb
 from suan.v1 import dataset_pb2, network_pb2, tenant_pb2
 from suan.v1.admin_service_pb2_grpc import AdminStub
-from suan.views import AuditEntry, Dataset, JoinToken, NetworkChange, PendingJoin, Site, Tenant
+from suan.views import (
+    AuditEntry,
+    Counter,
+    Dataset,
+    JoinToken,
+    Maintenance,
+    NetworkChange,
+    PendingJoin,
+    Site,
+    Tenant,
+)
 
 PAGE_AUDIT = 1_000
 
@@ -57,9 +67,12 @@ class Administration:
         response = await self.transport.call(self._admin.Approve, request)
         return float(response.certificate_expires_at)
 
-    async def drain(self, site: str, reason: str = "") -> Site:
-        """Sends nothing new to a site; what runs there runs on."""
-        request = pb.DrainSiteRequest(name=site, reason=reason)
+    async def drain(self, site: str, reason: str = "", deadline_seconds: float = 0.0) -> Site:
+        """Sends nothing new to a site; what runs there runs on, or until the deadline, if any.
+
+        What the deadline stops may write a checkpoint and is queued again elsewhere.
+        """
+        request = pb.DrainSiteRequest(name=site, reason=reason, deadline_seconds=deadline_seconds)
         return read(Site, (await self.transport.call(self._admin.DrainSite, request)).site)
 
     async def resume(self, site: str) -> Site:
@@ -75,6 +88,33 @@ class Administration:
         request = pb.RemoveSiteRequest(name=site, orphan=orphan)
         response = await self.transport.call(self._admin.RemoveSite, request)
         return tuple(response.orphaned_jobs)
+
+    async def confirm_dead(self, site: str, job_id: str) -> str:
+        """Vouches that nothing of a job runs at a silent site any more; answers the job's id.
+
+        Whoever says so wrongly makes the job run twice. Refused while the site answers.
+        """
+        request = pb.ConfirmDeadRequest(site=site, job_id=job_id)
+        return str((await self.transport.call(self._admin.ConfirmDead, request)).job_id)
+
+    # --- the broker itself ----------------------------------------------------
+
+    async def announce_maintenance(self, seconds: float) -> Maintenance:
+        """Extends the leases of all that runs, so that the broker may be away for `seconds`."""
+        request = pb.AnnounceMaintenanceRequest(seconds=seconds)
+        response = await self.transport.call(self._admin.AnnounceMaintenance, request)
+        return read(Maintenance, response.maintenance)
+
+    async def maintenance(self) -> Maintenance | None:
+        """What was announced, and which sites have made their longer leases durable."""
+        response = await self.transport.call(self._admin.GetMaintenance, pb.GetMaintenanceRequest())
+        told = response.HasField("maintenance")
+        return read(Maintenance, response.maintenance) if told else None
+
+    async def counters(self) -> tuple[Counter, ...]:
+        """How often the broker heard something that had no effect."""
+        response = await self.transport.call(self._admin.ListCounters, pb.ListCountersRequest())
+        return read_all(Counter, response.counters)
 
     # --- network and data ---------------------------------------------------
 

@@ -11,12 +11,14 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from suan.identity.address import host_of, is_loopback
+from suan.brokers import Brokers
+from suan.identity.address import host_of, is_loopback, split_addresses
 from suan.identity.diagnosis import diagnose as diagnose
 from suan.identity.directory import load_identity, require_in_force
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
-KEEPALIVE_SECONDS: Final = 5.0  # between pings; a dead path is noticed within twice this
+# Between pings, and for their answer: a dead path is noticed within the sum of both.
+KEEPALIVE_SECONDS: Final = 2.5
 KEEPALIVE_TIMEOUT_SECONDS: Final = 5.0
 RECONNECT_SECONDS: Final = 0.2  # first pause after a failed connection
 RECONNECT_SECONDS_MAX: Final = 1.0
@@ -38,6 +40,8 @@ MESSAGE_OPTIONS: Final[Options] = (
 KEEPALIVE_OPTIONS: Final[Options] = (
     ("grpc.keepalive_time_ms", _milliseconds(KEEPALIVE_SECONDS)),
     ("grpc.keepalive_timeout_ms", _milliseconds(KEEPALIVE_TIMEOUT_SECONDS)),
+    # Without it gRPC waits a minute for the answer to a ping that it could send.
+    ("grpc.http2.ping_timeout_ms", _milliseconds(KEEPALIVE_TIMEOUT_SECONDS)),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
@@ -64,6 +68,18 @@ def secure_channel(address: str, identity_directory: str | os.PathLike[str]) -> 
         identity.ca_pem, identity.key_pem, identity.certificate_pem
     )
     return grpc.aio.secure_channel(address, credentials, options)
+
+
+def secure_channels(addresses: str, identity_directory: str | os.PathLike[str]) -> Brokers:
+    """Channels to each HOST:PORT of a list with commas, as one. Raises as `secure_channel`."""
+    return Brokers(
+        [secure_channel(address, identity_directory) for address in split_addresses(addresses)]
+    )
+
+
+def join_channels(addresses: str, ca_pem: bytes) -> Brokers:
+    """The same to join ports; see `join_channel`."""
+    return Brokers([join_channel(address, ca_pem) for address in split_addresses(addresses)])
 
 
 def join_channel(address: str, ca_pem: bytes) -> grpc.aio.Channel:

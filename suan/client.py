@@ -17,25 +17,35 @@ from typing import Any, Self
 
 from suan.administration import Administration
 from suan.bundle import pack
-from suan.channel import secure_channel
+from suan.channel import secure_channels
 from suan.contexts import resolve
 from suan.errors import NotFound, SuanError
 from suan.logs import AttemptLog, Wanted, next_attempt
 from suan.models import Bundle, Job, JobSpec, JobState
 from suan.reading import read, read_all
+from suan.retry import Backoff
 from suan.submission import batches, require_accepted, submission, submissions
 from suan.transport import DEADLINE_SECONDS, Transport, ignore
 from suan.v1 import jobs_service_pb2 as pb
 from suan.v1.jobs_service_pb2_grpc import JobsStub
-from suan.views import Accelerator, Explained, Explanation, LogChunk, Offer, Submission
+from suan.views import (
+    Accelerator,
+    Condition,
+    Explained,
+    Explanation,
+    LogChunk,
+    Offer,
+    Submission,
+)
 from suan.wire import job_from_wire, spec_bytes, spec_from_bytes
 
 PAGE_JOBS = 500
 IDS_MAX = 1_000  # in one request
+SEARCH_SECONDS_MAX = 1.0  # of a pause while none of several brokers leads
 
 
 class Client(Administration):
-    """One connection to a federation's broker, as one identity."""
+    """A connection to a federation's broker, whichever leads, as one identity."""
 
     def __init__(self, transport: Transport, project: str = "") -> None:
         super().__init__(transport)
@@ -54,16 +64,24 @@ class Client(Administration):
     ) -> Self:
         """The client of a context (default: the current one), of which parts may be replaced.
 
-        To be called in a running event loop; connects at the first call. `on_wait` is told
-        when a broker does not answer, before it is waited for. Raises SuanError when no broker
-        or no identity is named, or the identity cannot be used.
+        `address`: HOST:PORT, or all brokers with commas, of which the one that leads is found.
+        To be called in a running event loop; connects at the first call. `on_wait` is told when
+        no broker serves, before one is waited for. Raises SuanError when no broker or no
+        identity is named, or the identity cannot be used.
         """
         environ = os.environ | ({"SUAN_IDENTITY": os.fspath(identity)} if identity else {})
         chosen = resolve(context, address, environ)
         place = Path(identity or chosen.identity)
-        channel = secure_channel(chosen.address, place)
+        brokers = secure_channels(chosen.address, place)
+        several = brokers.turns.count > 1
         transport = Transport(
-            channel, chosen.address, place, deadline_seconds=deadline_seconds, on_wait=on_wait
+            brokers,
+            chosen.address,
+            place,
+            deadline_seconds,
+            Backoff(seconds_max=SEARCH_SECONDS_MAX) if several else Backoff(),
+            on_wait,
+            brokers.turns,
         )
         return cls(transport, chosen.project)
 
@@ -190,17 +208,21 @@ class Client(Administration):
         *,
         follow: bool = False,
         tail_lines: int = 0,
+        since: float = 0.0,
         rank: int | None = None,
         epoch: int = 0,
         stream: str = "",
     ) -> AsyncGenerator[LogChunk, None]:
-        """What the job's ranks wrote, merged by line.
+        """What the job's ranks wrote, each byte once, though streams break.
 
         `follow`: waits for the job to start and goes on, over further attempts, until it has
-        ended. `tail_lines` 0: from the beginning; `rank` None: all; `epoch` 0: the last
-        attempt; `stream`: "stdout", "stderr" or "" for both.
+        ended. `tail_lines`: at most so many lines of what is there, 0: all; `since`: from
+        about that moment on by the site's clock (wall seconds; lines that came a little
+        earlier may be among them, none that came later is missing), 0.0: from the beginning;
+        both are about the first attempt read. `rank` None: all; `epoch` 0: the last attempt;
+        `stream`: "stdout", "stderr" or "" for both.
         """
-        wanted = Wanted(job_id, follow, tail_lines, rank, epoch, stream)
+        wanted = Wanted(job_id, follow, tail_lines, since, rank, stream)
 
         def log_of(attempt: int) -> AsyncGenerator[LogChunk, None]:
             log = AttemptLog(wanted, attempt, lambda: self.get(job_id))
@@ -215,6 +237,7 @@ class Client(Administration):
             if not along:
                 return
             number = await self._begun(job_id, number)
+            wanted = replace(wanted, tail_lines=0, since=0.0)  # of what comes, all
 
     async def cancel(self, ids: Sequence[str], reason: str = "") -> tuple[Submission, ...]:
         """Cancels jobs and whole arrays; the answer has one entry per job.
@@ -231,7 +254,12 @@ class Client(Administration):
     async def explain(self, job_id: str) -> Explained:
         """Why a job is where it is."""
         response = await self.transport.call(self._jobs.Explain, pb.ExplainRequest(id=job_id))
-        return Explained(job_from_wire(response.job), read(Explanation, response.explanation))
+        unusual = response.HasField("condition")
+        return Explained(
+            job_from_wire(response.job),
+            read(Explanation, response.explanation),
+            read(Condition, response.condition) if unusual else None,
+        )
 
     async def offers(
         self, accelerator: str = "", num_nodes: int = 0, accelerators_per_node: int = 0

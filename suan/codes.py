@@ -188,6 +188,14 @@ _FAILURES = {
         "The site could not prepare the job just now.",
         "Nothing: it is tried again.",
     ),
+    "ConfirmedDead": (
+        "Its site was silent, and an operator or administrator vouched that it was dead there.",
+        "Nothing: it is tried again. The audit log says who vouched.",
+    ),
+    "AttemptUnknown": (
+        "The job's site has been silent for so long that nobody knows whether the job lives.",
+        "`suan explain JOB` says what ends the doubt: the site, time, or an operator.",
+    ),
     "Unexplained": (
         "The site ended the attempt without a reason.",
         "Tell the site's operator, with the job's id.",
@@ -201,6 +209,10 @@ _REFUSALS = {
         "Wait until some have run, or ask for a higher limit.",
     ),
     "FederationFull": ("The broker keeps as many jobs as it can.", "Submit again later."),
+    "LeaseBelowFloor": (
+        "The job's lease is shorter than this federation allows.",
+        "Raise `lease.seconds`: a short lease only makes jobs finish later.",
+    ),
     "TenantSuspended": ("Your organisation is suspended.", "Ask a federation administrator."),
     "JobIdTaken": (
         "This job id was already used for another submission.",
@@ -216,7 +228,31 @@ _REFUSALS = {
         "There are more jobs in one request than the broker takes.",
         "Send them in several requests; the SDK does.",
     ),
+    "TooManySubmissions": (
+        "Your organisation has as many requests waiting at the broker as it may have.",
+        "Nothing: the SDK waits as long as it was told to and sends again.",
+    ),
+    "TooManyWatchers": (
+        "As many clients watch jobs as the broker can serve.",
+        "Watch several jobs with one request, or try again shortly.",
+    ),
+    "MessageTooLarge": (
+        "A request or an answer is larger than what is sent at once.",
+        "Send fewer jobs in one request, and large files as a dataset.",
+    ),
     "BrokerBusy": ("The broker has more to do than it can keep.", "Try again shortly."),
+    "NotLeader": (
+        "This broker does not lead: another one does, or soon will.",
+        "Name all brokers of the federation, separated by commas; the client finds the leader.",
+    ),
+    "TooManyHellos": (
+        "Too many sites begin a session at once.",
+        "Nothing: the agent comes again when it was told to.",
+    ),
+    "StoreUnavailable": (
+        "The broker cannot reach the store that its brokers share, so it takes nothing new in.",
+        "Nothing was lost: try again in a while. Jobs that run go on.",
+    ),
     "BrokerStopping": ("The broker is being stopped.", "Try again when it is back."),
     "AlreadyEnded": ("The job has ended, so nothing can be changed.", "Nothing."),
     "BundlesFull": (
@@ -235,6 +271,14 @@ _REFUSALS = {
     "SiteAway": (
         "The site of the job is not connected now; the job goes on.",
         "Try again shortly, or follow with `suan logs -f`.",
+    ),
+    "BadTime": (
+        "A moment is not written as one, lacks its zone, or lies in the future.",
+        "Write 10m for ten minutes ago, or an ISO time such as 2026-11-22T10:00:00Z.",
+    ),
+    "LogsIncomplete": (
+        "The job has ended, and the site that has the end of its log is away.",
+        "Read `suan logs` again once the site is back.",
     ),
     "SiteSilent": ("The site did not answer in time.", "Try again shortly."),
     "SiteBusy": (
@@ -260,6 +304,26 @@ _ADMINISTRATION = {
     ),
     "TokenExpired": ("The token's time is over.", "Make a new one: `suan site token`."),
     "TooManyTokens": ("There are as many open tokens as there may be.", "Wait until some expire."),
+    "SiteAnswers": (
+        "The site was heard a moment ago, so it speaks for its attempts itself.",
+        "Cancel the job, or wait until the site is suspect.",
+    ),
+    "NothingToConfirm": (
+        "No attempt of the job is thought to live at the site.",
+        "`suan get JOB` shows where its attempts are.",
+    ),
+    "NotYourSite": (
+        "You operate another site.",
+        "Ask the operator of that site, or a federation administrator.",
+    ),
+    "MaintenanceTooLong": (
+        "Maintenance of the broker is announced for at most a day.",
+        "Announce a shorter one; it can be announced again before it is over.",
+    ),
+    "DeadlineTooFar": (
+        "The deadline of a drain lies too far ahead.",
+        "Leave it out to wait for what runs, however long it takes.",
+    ),
     "TooManySites": ("The federation has as many sites as it may have.", "Raise the limit."),
     "TooManyDatasets": ("There are as many datasets as there may be.", "Raise the limit."),
 }
@@ -309,7 +373,40 @@ _CONNECTION = {
     ),
 }
 
-_TABLES = (_CONDITIONS, _FAILURES, _REFUSALS, _ADMINISTRATION, _PROTOCOL, _CONNECTION)
+# Why an agent has no session though the broker answers.
+_SESSIONS = {
+    "ProtocolUnknown": (
+        "Broker and agent speak no common version of the protocol.",
+        "Update the older of the two; what runs at the site runs on with its leases.",
+    ),
+    "TooManyAttempts": (
+        "The site names more attempts than the broker takes from one.",
+        "Split the site in two, each with an agent of its own.",
+    ),
+}
+
+# What `suan admin counters` counts: nothing of it had an effect.
+COUNTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "SiteUnknown": "of a site that is not registered",
+        "OtherSession": "not of the site's present session: late, or replayed",
+        "HelloRepeated": "a Hello of a session that was opened before",
+        "TermPassed": "the agent has seen a later leader than this one",
+        "ProtocolUnknown": "an agent with which no version is common",
+        "OtherAgent": "a second agent under one site's name",
+        "HeartbeatRepeated": "a heartbeat no newer than the last",
+        "CapacityRepeated": "a report of capacity no newer than the last",
+        "DigestDiffers": "the site's attempts were not those believed there, and were listed again",
+        "AttemptUnknown": "of a job or an attempt that is not known",
+        "AttemptForeign": "of an attempt that was granted to another site",
+        "AttemptSuperseded": "of an attempt after which another was granted",
+        "ReportRepeated": "a report that was heard before",
+        "ReportUnreadable": "a report of an unknown kind or outcome",
+        "NumberOutOfRange": "with numbers that this protocol never gives out",
+    }
+)
+
+_TABLES = (_SESSIONS, _CONDITIONS, _FAILURES, _REFUSALS, _ADMINISTRATION, _PROTOCOL, _CONNECTION)
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
     {code: Meaning(*words) for table in _TABLES for code, words in table.items()}

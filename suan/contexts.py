@@ -2,7 +2,8 @@
 
 The option on the command line is stronger than the environment (SUAN_CONTEXT, SUAN_ADDRESS,
 SUAN_IDENTITY), and this is stronger than the file: with `--context` the environment does not
-count. Knows no gRPC and opens no identity.
+count. An address is HOST:PORT, or a list of all brokers of the federation: with commas, in the
+file also as a list of YAML. Knows no gRPC and opens no identity.
 """
 
 import difflib
@@ -14,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from suan.errors import InvalidRequest, NotFound
-from suan.identity.address import split_address
+from suan.identity.address import split_addresses
 from suan.identity.files import read_file, write_file
 
 DEFAULT_PATH: Final = Path("~/.config/suan/config.yaml")
@@ -24,7 +25,10 @@ _HOW: Final = "set {}, or make a context: suan context --help"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One broker (HOST:PORT) as one identity (a directory); "" for what is not said."""
+    """A federation's brokers as one identity (a directory); "" for what is not said.
+
+    `address`: HOST:PORT, several with commas.
+    """
 
     name: str
     address: str
@@ -75,8 +79,8 @@ def save_context(context: Context, environ: Mapping[str, str]) -> None:
     """Adds or replaces a context; the first one becomes the current one."""
     if not context.name.strip():
         raise InvalidRequest("a context needs a name", "", "ContextInvalid")
-    split_address(context.address)
-    kept = replace(context, identity=_absolute(context.identity))
+    address = ",".join(split_addresses(context.address))
+    kept = replace(context, address=address, identity=_absolute(context.identity))
     known = load_contexts(environ)
     changed = {**known.contexts, context.name: kept}
     _write(Contexts(known.current or context.name, changed), environ)
@@ -120,8 +124,8 @@ def resolve(context: str | None, address: str | None, environ: Mapping[str, str]
         raise InvalidRequest(
             "no identity is named", _HOW.format("SUAN_IDENTITY"), "IdentityUnnamed"
         )
-    split_address(resolved.address)
-    return replace(resolved, identity=_absolute(resolved.identity))
+    addresses = split_addresses(resolved.address)
+    return replace(resolved, address=",".join(addresses), identity=_absolute(resolved.identity))
 
 
 def _parse(document: Any) -> Contexts:
@@ -143,6 +147,8 @@ def _context(name: str, entry: Any) -> Context:
     if not isinstance(entry, dict) or entry.keys() - set(_FIELDS):
         raise ValueError(f"context {name!r} holds other keys than {', '.join(_FIELDS)}")
     values = {key: entry.get(key) or "" for key in _FIELDS}
+    if isinstance(values["address"], list):
+        values["address"] = ",".join(map(str, values["address"]))
     only_text = all(isinstance(value, str) for value in values.values())
     if not (only_text and values["address"] and values["identity"]):
         raise ValueError(f"context {name!r} needs an address and an identity, both as text")
@@ -158,6 +164,9 @@ def _write(contexts: Contexts, environ: Mapping[str, str]) -> None:
         name: {key: value for key, value in asdict(context).items() if key in _FIELDS and value}
         for name, context in sorted(contexts.contexts.items())
     }
+    for entry in entries.values():
+        if "," in entry["address"]:
+            entry["address"] = entry["address"].split(",")
     document = {"current": contexts.current, "contexts": entries}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     write_file(context_path(environ), text.encode(), force=True)

@@ -131,9 +131,19 @@ class Conflict(SuanError):
 
 
 class ResourceExhausted(SuanError):
-    """A limit is reached: a full queue, a quota, a message that is too large."""
+    """A limit is reached: a full queue, a quota, a message that is too large.
+
+    `retry_after_seconds`: when it is of use to try again; 0.0: not said.
+    """
 
     category = Category.POLICY
+
+    def __init__(
+        self, message: str, hint: str = "", code: str = "", retry_after_seconds: float = 0.0
+    ) -> None:
+        super().__init__(message, hint, code)
+        self.args = (message, hint, code, retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(SuanError):

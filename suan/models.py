@@ -206,7 +206,8 @@ class Attempt:
     placed_at: float = 0.0
     started_at: float = 0.0
     ended_at: float = 0.0
-    outcome: str = ""  # "succeeded" | "failed" | "cancelled" | "lost" | "rejected" | "preempted"
+    # "succeeded" | "failed" | "cancelled" | "lost" | "rejected" | "preempted" | "superseded"
+    outcome: str = ""
     exit_code: int = 0
     failure: Failure | None = None
 
@@ -229,3 +230,4 @@ class Job:
     priority: int = 0
     spec_sha256: str = ""
     exit_code: int = 0
+    condition: str = ""  # a code, while its site does not answer: "AttemptUnknown"

@@ -31,6 +31,11 @@ class Backoff:
         ceiling = min(self.seconds_max, self.seconds * 2.0 ** min(failures - 1, 30))
         return ceiling * self.random()
 
+    def pause_after_round(self, failures: int, alternatives: int) -> float:
+        """The same where so many are tried in turn: none until all have failed once more."""
+        rounds, within = divmod(failures, alternatives)
+        return 0.0 if within else self.pause_seconds(rounds)
+
 
 async def call_until(
     call: Callable[[float], Awaitable[T]],
@@ -38,10 +43,14 @@ async def call_until(
     *,
     deadline_seconds: float,
     backoff: Backoff,
+    alternatives: int = 1,
+    asked_seconds: Callable[[Exception], float] = lambda _: 0.0,
 ) -> T:
     """The result of `call(seconds left)`, tried again while `retryable` and time is left.
 
-    Raises what the last try raised.
+    With `alternatives`, of which `call` takes the next at each try, the pauses lie between
+    rounds. No pause is shorter than what `asked_seconds` finds in the error. Raises what the
+    last try raised.
     """
     end = backoff.clock() + deadline_seconds
     failures = 0
@@ -50,7 +59,9 @@ async def call_until(
             return await call(end - backoff.clock())
         except Exception as error:
             failures += 1
-            pause = backoff.pause_seconds(failures)
+            pause = backoff.pause_after_round(failures, alternatives)
+            if (asked := asked_seconds(error)) > 0:
+                pause = max(pause, asked + backoff.pause_seconds(1))  # not all at one moment
             if not retryable(error) or backoff.clock() + pause >= end:
                 raise
             await backoff.sleep(pause)

@@ -93,13 +93,22 @@ class Client:
 
     @property
     def address(self) -> str:
-        """HOST:PORT of the broker."""
+        """HOST:PORT of the broker; of several, a list with commas."""
         return self._client.transport.address
 
     @property
     def identity(self) -> Path:
         """The directory of the identity."""
         return self._client.transport.identity
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long a call, and a stream without contact to a broker, is tried again."""
+        return self._client.transport.deadline_seconds
+
+    @deadline_seconds.setter
+    def deadline_seconds(self, seconds: float) -> None:
+        self._client.transport.deadline_seconds = seconds
 
     def close(self) -> None:
         """Ends the connection and the thread; a second time does nothing."""
@@ -162,6 +171,10 @@ class Client:
     drain = _blocking(AsyncClient.drain)
     resume = _blocking(AsyncClient.resume)
     remove = _blocking(AsyncClient.remove)
+    confirm_dead = _blocking(AsyncClient.confirm_dead)
+    announce_maintenance = _blocking(AsyncClient.announce_maintenance)
+    maintenance = _blocking(AsyncClient.maintenance)
+    counters = _blocking(AsyncClient.counters)
     network = _blocking(AsyncClient.network)
     apply_network = _blocking(AsyncClient.apply_network)
     datasets = _blocking(AsyncClient.datasets)

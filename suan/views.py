@@ -36,6 +36,7 @@ class LogChunk:
     stream: str  # "stdout" | "stderr"
     data: bytes
     epoch: int
+    offset: int = 0  # of the first byte of `data` in this stream of this rank and attempt
 
 
 # --- why --------------------------------------------------------------------
@@ -56,9 +57,19 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What is unusual about a job now: its site does not answer. It passes by itself."""
+
+    code: str  # "SiteSuspect" | "AttemptUnknown"
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
     job: Job
     explanation: Explanation
+    condition: Condition | None = None
 
 
 # --- supply -----------------------------------------------------------------
@@ -165,6 +176,7 @@ class Site:
     reason: str  # why it is drained
     registered_at: float
     certificate_fingerprint: str
+    drain_by: float = 0.0  # when what still runs there is stopped; 0.0: it runs on
 
 
 # --- administration ---------------------------------------------------------
@@ -185,6 +197,36 @@ class PendingJoin:
     site: str
     fingerprint: str  # of the site's key, to compare by telephone
     requested_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceSite:
+    """`extended`: it has made the longer leases durable."""
+
+    name: str
+    state: str
+    attempts: int
+    extended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """An announced absence of the broker, of up to `seconds`."""
+
+    seconds: float
+    announced_at: float
+    announced_by: str
+    extension_seconds: float  # for which leases are still extended; 0.0: a later leader has begun
+    takeback_seconds: float  # before which no lease is taken back
+    sites: tuple[MaintenanceSite, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """How often the broker heard something that had no effect, since its leader began."""
+
+    name: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

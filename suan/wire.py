@@ -162,6 +162,7 @@ def job_from_wire(message: job_pb2.Job) -> Job:
         priority=message.priority,
         spec_sha256=message.spec_sha256,
         exit_code=message.exit_code,
+        condition=message.condition,
     )
 
 

@@ -20,6 +20,7 @@ SINS = {
     "ray": ("agent.probes", "ray"),
     "wire": ("broker.loop", "suan.v1.job_pb2"),
     "rows": ("broker.pki", "sqlite3"),
+    "etcd": ("broker.store.sqlite", "etcd3"),
 }
 
 

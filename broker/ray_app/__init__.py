@@ -2,6 +2,7 @@
 
 Ray carries the broker and remembers nothing for it: a leader that is killed comes back
 from the store with a new term, a gateway comes back empty and its agents say Hello again.
+Where several brokers share the store, the leader stands by until it is its turn.
 The process that the administrator started watches over the actors and starts them anew.
 """
 
@@ -72,9 +73,9 @@ async def serve(
         watching = asyncio.create_task(_watch(actors, listen))
         await stopped.wait()
         watching.cancel()
-        for gateway in actors.gateways:
+        for actor in (actors.leader, *actors.gateways):  # the leader first: the next may begin
             with suppress(*GONE, TimeoutError):
-                await asyncio.wait_for(gateway.stop.remote(), STOP_SECONDS_MAX)
+                await asyncio.wait_for(actor.stop.remote(), STOP_SECONDS_MAX)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     finally:
@@ -112,7 +113,7 @@ async def _watch(actors: _Actors, listen: Listen) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         with suppress(*GONE, TimeoutError):
-            if not await asyncio.wait_for(actors.leader.term.remote(), START_SECONDS_MAX):
+            if not await asyncio.wait_for(actors.leader.begun.remote(), START_SECONDS_MAX):
                 starting = actors.leader.start.remote(actors.planners)
                 term = await asyncio.wait_for(starting, START_SECONDS_MAX)
                 log.warning("the leader was started again, term %d", term)

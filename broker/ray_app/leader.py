@@ -16,7 +16,8 @@ from broker.config import Config
 from broker.core.messages import Event, Reply
 from broker.feed import Changes
 from broker.leader import Leader, Outbound
-from broker.local_app import accelerators, open_store
+from broker.leadership import Lead, not_leader, win
+from broker.local_app import accelerators, forget_ready, open_store
 from broker.planner import Place
 from broker.queries import Query
 from broker.ray_app.settings import (
@@ -27,7 +28,7 @@ from broker.ray_app.settings import (
     Answer,
     log_to,
 )
-from broker.store import Store, StoreError
+from broker.store import StaleTerm, Store, StoreError
 from scheduler.model import Demand, Explanation, Policy, Round, Snapshot
 from scheduler.placement import place
 from suan.errors import Unavailable
@@ -36,37 +37,74 @@ log = logging.getLogger(__name__)
 
 
 class LeaderActor:
-    """The leader behind Ray. Empty until `start`."""
+    """The leader behind Ray. Empty until `start`; one that loses the lead dies, whole.
+
+    Ray then starts the actor again, and it stands by.
+    """
 
     def __init__(self, config: Config) -> None:
         log_to(config, "leader")
         self._config = config
         self._leader: Leader | None = None
+        self._living: asyncio.Task[None] | None = None
         self._waiting: dict[str, list[Outbound]] = {}
         self._arrived: dict[str, asyncio.Event] = {}
 
     async def start(self, planners: Sequence[Any]) -> int:
-        """Load the state and lead; the term. Leading already: the same term again."""
-        if self._leader is None:
-            leader = Leader(
-                await _open_store(self._config),
-                accelerators(),
-                _place_on(planners),
-                self._config.limits,
-            )
-            self._leader = leader
+        """Stand by, and lead when it is our turn; the term. Begun already: nothing more.
+
+        Without peers it returns once this broker leads, else at once. Raises StoreError.
+        """
+        if self._living is None:
+            store = await _open_store(self._config)
+            winning = asyncio.create_task(win(store))
+            if not self._config.has_peers:
+                await asyncio.wait({winning})
+                if winning.exception() is not None:
+                    store.close()
+                    winning.result()
+            self._living = asyncio.create_task(self._live(store, winning, planners))
+            self._living.add_done_callback(_die)
+            await asyncio.sleep(0)
+        return await self.term()
+
+    async def _live(
+        self, store: Store, winning: asyncio.Task[Lead], planners: Sequence[Any]
+    ) -> None:
+        """One term, from standing by to its end."""
+        try:
+            place_there = _place_on(planners)
+            leader = Leader(store, await winning, accelerators(), place_there, self._config.limits)
             spare_the_rows()
-            task = asyncio.create_task(leader.run())
-            task.add_done_callback(_die)  # Ray starts the actor again
-        return self._leader.term
+            self._leader = leader
+            log.info("leading, term %d", leader.term)
+            try:
+                await leader.run()
+            except StaleTerm as error:
+                log.warning("%s", error)
+                os._exit(1)  # at once: nothing of this process may answer any more
+            finally:
+                await leader.close()
+        finally:
+            await asyncio.to_thread(store.close)
+
+    async def stop(self) -> None:
+        """Give up the lead, or the wait for it; whoever waits for a reply gets one."""
+        if self._living is not None:
+            self._living.cancel()
+            await asyncio.wait({self._living})
+
+    async def begun(self) -> bool:
+        """Whether it was started, be it to lead or to stand by."""
+        return self._living is not None
 
     async def term(self) -> int:
-        """0 until `start`."""
+        """0 while it does not lead."""
         return self._leader.term if self._leader else 0
 
     def _leading(self) -> Leader:
         if self._leader is None:
-            raise Unavailable("the leader is starting", "try again shortly", "LeaderStarting")
+            raise not_leader()
         return self._leader
 
     async def attach(self, gateway: str) -> int:
@@ -130,7 +168,9 @@ async def _open_store(config: Config) -> Store:
     end = asyncio.get_running_loop().time() + LOCK_SECONDS_MAX
     while True:
         try:
-            return open_store(config)
+            store = await asyncio.to_thread(open_store, config)
+            forget_ready(config)
+            return store
         except StoreError as error:
             if error.code != "StoreLocked" or asyncio.get_running_loop().time() > end:
                 raise

@@ -11,6 +11,7 @@ import ray.exceptions
 from broker.asks import LogAsk, LogPart
 from broker.core.messages import Event, Reply
 from broker.feed import Changes
+from broker.gaps import Gaps
 from broker.queries import Query
 from broker.ray_app.settings import OUTBOUND_MAX, Answer
 from scheduler.model import Demand, Explanation
@@ -25,6 +26,7 @@ class RayPort:
     def __init__(self, leader: Any) -> None:
         self._leader = leader
         self._admits: list[Event | Answer] = []
+        self._gaps = Gaps()
         self._admitting: asyncio.Task[None] | None = None
         self._posts: list[tuple[Event, asyncio.Future[Reply | None]]] = []
         self._posters: set[asyncio.Task[None] | None] = set()
@@ -59,7 +61,10 @@ class RayPort:
                 future.set_result(reply)
 
     def post_soon(self, event: Event) -> None:
-        self._admit(event)
+        if len(self._admits) >= OUTBOUND_MAX:
+            self._gaps.lose(event)
+        elif self._gaps.admit(event):
+            self._admit(event)
 
     def answer(self, request_id: str, part: LogPart) -> None:
         self._admit((request_id, part))

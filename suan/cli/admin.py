@@ -116,6 +116,49 @@ def audit(client: Client, output: Output, after: int, limit: int) -> None:
     output.show(entries, columns, lambda entry: str(entry.seq))
 
 
+@admin.command()
+@click.option("--for", "length", default="", metavar="LENGTH",
+              help="Such as 2h, at most 24h. Without it, show what is announced.")  # fmt: skip
+@click.option("--wait", default="60s", metavar="LENGTH",
+              help="For the sites to make their longer leases durable; 60s.")  # fmt: skip
+@formatted
+@connected
+def maintenance(client: Client, output: Output, length: str, wait: str) -> int:
+    """Announce that the broker will be away, so that no lease ends meanwhile.
+
+    The leases of all that runs are extended to now + LENGTH; as long, and also after a
+    restart, nothing is started again elsewhere. Exit code 1 when a site with attempts has
+    not acknowledged in time: what runs there ends with its own lease if the broker is away.
+    """
+    from suan.cli.maintenance import await_sites, show
+    from suan.cli.times import parse_length
+
+    if length:
+        client.announce_maintenance(parse_length(length))
+        return show(output, await_sites(client, parse_length(wait)))
+    return show(output, client.maintenance())
+
+
+@admin.command()
+@formatted
+@connected
+def counters(client: Client, output: Output) -> None:
+    """Count what the broker heard and ignored since its leader began.
+
+    Replayed, late, foreign and senseless messages of agents; none of them had an effect.
+    """
+    from suan.cli.output import Column
+    from suan.codes import COUNTERS
+    from suan.views import Counter
+
+    columns: list[Column[Counter]] = [
+        Column("NAME", lambda counter: counter.name),
+        Column("COUNT", lambda counter: str(counter.count), right=True),
+        Column("MEANING", lambda counter: COUNTERS.get(counter.name, "–")),
+    ]
+    output.show(client.counters(), columns, lambda counter: counter.name)
+
+
 def _issuing() -> ModuleType:
     """`suan.identity.issue`, which needs more than the bare install."""
     from suan.errors import Unsupported

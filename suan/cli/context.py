@@ -81,7 +81,8 @@ def use(name: str) -> None:
 
 @context.command("set")
 @click.argument("name")
-@click.option("--address", required=True, metavar="HOST:PORT", help="The broker.")
+@click.option("--address", required=True, metavar="HOST:PORT[,…]",
+              help="The broker; of several, all.")  # fmt: skip
 @click.option("--identity", required=True, metavar="DIR", help="Directory of an identity.")
 @click.option("--project", default="", metavar="NAME", help="The project to charge.")
 def set_context(name: str, address: str, identity: str, project: str) -> None:

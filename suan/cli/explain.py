@@ -73,6 +73,9 @@ def _print(client: Client, explained: Explained) -> None:
         click.echo(f"END    {outcome_line(job)}")
     elif job.state is not JobState.QUEUED and last_attempt(job):
         click.echo(f"WHERE  {site_cell(job)}, attempt {len(job.attempts)}")
+    if condition := explained.condition:
+        click.echo(f"NOW    {condition.message} [{condition.code}]")
+        click.echo(f"       {condition.hint}")
     queued = job.state is JobState.QUEUED
     if queued or explained.explanation.verdict is Verdict.PLACED:
         print_explanation(explained.explanation, variants, queued=queued)

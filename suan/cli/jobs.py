@@ -120,6 +120,8 @@ def columns(reasons: Mapping[str, str]) -> list[Column[Job]]:
 
 def own_reason(job: Job) -> str:
     """What the job itself says of why it is as it is."""
+    if job.condition:
+        return job.condition
     if job.failure:
         return job.failure.code
     attempt = last_attempt(job)

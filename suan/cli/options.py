@@ -41,15 +41,16 @@ def connect(context_name: str | None, address: str | None) -> Client:
     from suan.sync import Client
 
     def tell(error: SuanError) -> None:
-        note(f"suan: {error.message}; trying for {DEADLINE_SECONDS:.0f} s")
+        note(f"suan: {error.message}; trying for {client.deadline_seconds:.0f} s")
 
     above = click.get_current_context().find_root().params
-    return Client.connect(
+    client = Client.connect(
         context_name or above.get("context"),
         address or above.get("address"),
         deadline_seconds=DEADLINE_SECONDS,
         on_wait=tell,
     )
+    return client
 
 
 def formatted(command: Command) -> Command:

@@ -59,7 +59,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--context", metavar="NAME", help="The context to use; see `suan context`.")
-@click.option("--address", metavar="HOST:PORT", help="The broker; default: SUAN_ADDRESS.")
+@click.option("--address", metavar="HOST:PORT[,…]", help="The brokers; default: SUAN_ADDRESS.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
     help="Print the version.",

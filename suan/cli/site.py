@@ -50,7 +50,7 @@ def show(client: Client, output: Output, name: str) -> None:
 @site.command()
 @click.argument("name")
 @click.option("--ttl", default="", metavar="LENGTH", help="How long it may be used; default 1h.")
-@click.option("--broker", "dialled", default="", metavar="HOST:PORT",
+@click.option("--broker", "dialled", default="", metavar="HOST:PORT[,…]",
               help="Where the site reaches the broker; default: where we do.")  # fmt: skip
 @click.option("--file", "path", type=click.Path(path_type=Path), help="Default: NAME.join.yaml.")
 @connected
@@ -81,10 +81,12 @@ def token(client: Client, name: str, ttl: str, dialled: str, path: Path | None) 
     click.echo(f"  then here:          suan site approve {name}", err=True)
 
 
-def _reachable(join: str, broker: str) -> str:
-    """The join address; a broker that listens everywhere is reached where its own port is."""
+def _reachable(join: str, brokers: str) -> str:
+    """The join address; brokers that listen everywhere are reached where their own ports are."""
     host, _, port = join.rpartition(":")
-    return f"{broker.rpartition(':')[0]}:{port}" if host in ("0.0.0.0", "[::]", "") else join
+    if host not in ("0.0.0.0", "[::]", ""):
+        return join
+    return ",".join(f"{broker.rpartition(':')[0]}:{port}" for broker in brokers.split(","))
 
 
 @site.command()
@@ -131,11 +133,19 @@ def approve(client: Client, name: str, fingerprint: str, yes: bool) -> None:
 @site.command()
 @click.argument("name")
 @click.option("--reason", default="", help="Why; it appears with the site.")
+@click.option("--deadline", default="", metavar="LENGTH",
+              help="Such as 1h: what still runs then is stopped and queued again.")  # fmt: skip
 @connected
-def drain(client: Client, name: str, reason: str) -> None:
-    """Start nothing new at a site; what runs there runs on."""
-    found = client.drain(name, reason)
-    click.echo(f"✔ site {name} is {found.state}: {found.attempts} attempts run on", err=True)
+def drain(client: Client, name: str, reason: str, deadline: str) -> None:
+    """Start nothing new at a site; what runs there runs on, or until a deadline.
+
+    What the deadline stops gets SIGTERM and its grace to write a checkpoint.
+    """
+    from suan.cli.times import moment, parse_length
+
+    found = client.drain(name, reason, parse_length(deadline) if deadline else 0.0)
+    until = f" until {moment(found.drain_by)} at the latest" if found.drain_by else ""
+    click.echo(f"✔ site {name} is {found.state}: {found.attempts} attempts run on{until}", err=True)
 
 
 @site.command()
@@ -144,6 +154,28 @@ def drain(client: Client, name: str, reason: str) -> None:
 def resume(client: Client, name: str) -> None:
     """End a drain."""
     click.echo(f"✔ site {name} is {client.resume(name).state}", err=True)
+
+
+@site.command("confirm-dead")
+@click.argument("name")
+@click.argument("job")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask: somebody has looked.")
+@connected
+def confirm_dead(client: Client, name: str, job: str, yes: bool) -> None:
+    """Vouch that nothing of a JOB runs at a silent site any more.
+
+    For jobs that time never frees (lease classes proof and overlap), and for sites that
+    will not come back. The job is then tried again elsewhere at once. If it does run at
+    the site all the same, it runs twice: look there first (processes, batch queue, power).
+    """
+    if not yes:
+        click.echo(f"If {job} still runs at {name}, it will run twice.", err=True)
+        if not sys.stdin.isatty():
+            raise click.UsageError("give --yes when somebody has looked at the site")
+        click.confirm("Has somebody looked, and is it dead?", abort=True, err=True)
+    job_id = client.confirm_dead(name, job)
+    click.echo(job_id)
+    click.echo(f"✔ {job_id} is taken as dead at {name}; the audit log has your name", err=True)
 
 
 @site.command()

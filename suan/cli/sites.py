@@ -56,6 +56,7 @@ def print_site(site: Site) -> None:
     lines = (
         ("site", site.name),
         ("state", f"{site.state}: {site.reason}" if site.reason else site.state),
+        ("stops at", moment(site.drain_by) or ""),
         ("city", facts.city),
         ("region", facts.region),
         ("heard", moment(site.last_heard_at) or "not since the broker started"),

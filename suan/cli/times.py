@@ -6,6 +6,9 @@ from datetime import datetime
 
 from suan.errors import InvalidRequest
 
+AHEAD_SECONDS_MAX = 300.0  # by which another clock may be ahead of ours
+_SINCE_HINT = "write a length such as 10m or 2h30m, or a time such as 2026-11-22T10:00:00Z"
+
 
 def moment(at: float) -> str | None:
     """Wall seconds as RFC 3339 in the local zone; None for 0.0, which means never."""
@@ -37,3 +40,22 @@ def parse_length(text: str) -> float:
         return duration_seconds(text)
     except Fault as fault:
         raise InvalidRequest(fault.message, fault.hint, fault.code) from fault
+
+
+def parse_since(text: str, now: float) -> float:
+    """Wall seconds of "10m" (before `now`) or of an ISO time with zone. Raises InvalidRequest."""
+    if not any(mark in text for mark in "-:T"):
+        try:
+            return max(now - parse_length(text), 0.0)
+        except InvalidRequest as error:
+            raise InvalidRequest(error.message, _SINCE_HINT, error.code) from error
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(f"{text!r} is not a time", _SINCE_HINT, "BadTime") from None
+    if at.tzinfo is None:
+        hint = "add Z for UTC, or an offset such as +08:00"
+        raise InvalidRequest(f"{text!r} does not say its zone", hint, "BadTime")
+    if at.timestamp() > now + AHEAD_SECONDS_MAX:
+        raise InvalidRequest(f"{text!r} lies in the future", _SINCE_HINT, "BadTime")
+    return max(at.timestamp(), 0.0)

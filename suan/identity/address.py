@@ -1,4 +1,4 @@
-"""HOST:PORT, with an IPv6 host in brackets. Knows text only; resolves nothing."""
+"""HOST:PORT, with an IPv6 host in brackets, and lists of it. Knows text only; resolves nothing."""
 
 import ipaddress
 import re
@@ -7,6 +7,7 @@ from typing import Final
 from suan.errors import InvalidRequest
 
 PORT_MAX: Final = 65_535
+ADDRESSES_MAX: Final = 16
 _DNS_NAME: Final = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
     re.IGNORECASE,
@@ -26,6 +27,17 @@ def split_address(address: str) -> tuple[str, int]:
             "AddressInvalid",
         )
     return host, int(port)
+
+
+def split_addresses(addresses: str) -> tuple[str, ...]:
+    """Each HOST:PORT of a list with commas; raises InvalidRequest (AddressInvalid)."""
+    found = tuple(dict.fromkeys(part.strip() for part in addresses.split(",")))
+    for address in found:
+        split_address(address)
+    if len(found) > ADDRESSES_MAX:
+        message = f"{len(found)} brokers are named, at most {ADDRESSES_MAX} can be"
+        raise InvalidRequest(message, "", "AddressInvalid")
+    return found
 
 
 def host_of(address: str) -> str:

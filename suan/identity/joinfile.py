@@ -14,7 +14,7 @@ from typing import Final
 import yaml
 
 from suan.errors import InvalidRequest, SuanError, Unauthenticated
-from suan.identity.address import split_address
+from suan.identity.address import split_addresses
 from suan.identity.certificate import CertificateMalformed, read_certificate
 from suan.identity.files import read_file, write_file
 from suan.identity.principal import PrincipalInvalid, site_principal
@@ -27,7 +27,7 @@ JOIN_TOKEN: Final = re.compile(r"(?P<id>[a-z0-9]{6})\.(?P<secret>[a-z0-9]{25})")
 
 @dataclass(frozen=True, slots=True)
 class JoinFile:
-    """What `suan site token` hands to a site. Addresses are HOST:PORT."""
+    """What `suan site token` hands to a site. Addresses are HOST:PORT, several with commas."""
 
     federation: str
     site: str
@@ -103,8 +103,8 @@ def _parse(document: dict[object, object]) -> JoinFile:
         read_certificate(fields["ca"].encode())
     except (PrincipalInvalid, CertificateMalformed) as error:
         raise ValueError(str(error)) from error
-    split_address(fields["broker"])
-    split_address(fields["join"])
+    split_addresses(fields["broker"])
+    split_addresses(fields["join"])
     return JoinFile(
         federation=fields["federation"],
         site=fields["site"],

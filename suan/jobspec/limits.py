@@ -136,8 +136,9 @@ TIME_LIMIT_SECONDS = Range(1, 366 * 86_400, "seconds")
 GRACE_SECONDS = Range(1, 3_600, "seconds")
 WORK_SECONDS = Range(1, 10 * 366 * 86_400, "seconds")
 # By lease class: a lease of class "proof" is never ended by time, so it has no length.
+# What a federation accepts begins higher: `limits.lease_seconds_min` of broker.yaml.
 LEASE_SECONDS = {
-    "restart": Range(60, 86_400, "seconds"),
+    "restart": Range(1, 86_400, "seconds"),
     "overlap": Range(30, 86_400, "seconds"),
 }
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+from collections.abc import Iterator
 
 import pytest
+from support_etcd import Etcd, Open, open_stores, running_etcd
 
 SEEDS = "0:40"  # of the default suite
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", metavar="FIRST:END", help="histories that test_core_random plays")
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """One node for all tests that do it no harm; each takes a federation of its own."""
+    with running_etcd(tmp_path_factory.mktemp("etcd")) as running:
+        yield running
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens stores in etcd that are closed at the end."""
+    with open_stores() as open_one:
+        yield open_one
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

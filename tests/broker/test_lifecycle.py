@@ -20,12 +20,15 @@ from broker.core.lifecycle import (
     next_job_state,
 )
 
-# DESIGN section 5, row by row: from | event | to. `recover` is reliability.md 5, message 7.
+# DESIGN section 5, row by row: from | event | to. `recover` is reliability.md 5, message 7;
+# `return_*` belong to class `overlap`, docs/decisions/0004-leases-that-time-does-not-end.md.
 JOBS = """
 queued                  | place       | placed
 queued                  | cancel      | cancelled
 queued                  | expire      | failed
 queued                  | recover     | succeeded
+queued                  | return_offered | placed
+queued                  | return_running | running
 placed                  | start       | running
 placed running          | requeue     | queued
 placed running          | fail        | failed

@@ -177,7 +177,7 @@ async def test_while_the_store_fails_leases_are_renewed() -> None:
         for seq in range(1, 4):
             bench.loop.post_soon(beat(bench, seq, digest_of(("a", 1))))
         assert said(bench, HeartbeatReply) == [
-            HeartbeatReply(seq, 1, reconcile=False, stop=()) for seq in range(1, 4)
+            HeartbeatReply(seq, 1, False, (), 10.0) for seq in range(1, 4)
         ]
         assert "job/stuck" not in bench.store.rows
 
@@ -190,7 +190,7 @@ async def test_while_the_store_fails_nobody_is_told_what_is_not_stored() -> None
         reply = bench.post(Cancel(("a",), "lab", "li"))
         await until(lambda: bench.loop.store_failure is not None)
         bench.loop.post_soon(beat(bench, 1, digest_of(("a", 1))))
-        assert said(bench, HeartbeatReply) == [HeartbeatReply(1, 1, reconcile=False, stop=())]
+        assert said(bench, HeartbeatReply) == [HeartbeatReply(1, 1, False, (), 10.0)]
         assert not reply.done()
         bench.store.faults.clear()
         await reply

@@ -223,7 +223,7 @@ def test_the_same_id_for_another_job(submit: Submit) -> None:
 @pytest.mark.parametrize(
     ("count", "script", "project", "code"),
     [
-        (1, "x" * TEN_MEGABYTES, "", "ResourceExhausted"),
+        (1, "x" * TEN_MEGABYTES, "", "MessageTooLarge"),
         (1_001, "true", "", "BatchTooLarge"),
         (1, "true", "a b", "ProjectInvalid"),
     ],

@@ -1,14 +1,18 @@
-"""Full disks under an agent and under the broker: refused clearly, nothing lost, healed by room.
+"""Bad disks under an agent and under the broker: refused clearly, nothing lost, healed by itself.
 
-The disks are small file systems in memory, so these tests need to be root.
+The full disks are small file systems in memory, so those tests need to be root; the broken
+ones lie under the broker's SQLite.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
+import sqlite3
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +22,24 @@ from campaign import LIMITS, MODELS, SITES, jobs_of, require_no_traceback
 from commands import Desk, require_refusal
 from witness import SCRIPT, SIGN, Witness
 
-from bench.federation import Federation, wait_until
-from suan.models import Job, JobState
+from bench.federation import Daemon, Federation, wait_until
+from broker.local_app import STORE_FILE
+from suan.errors import SuanError
+from suan.models import Job, JobSpec, JobState
 from suan.status import decode
 from suan.submission import submissions
-from suan.v1.jobs_service_pb2 import SubmitRequest
+from suan.v1.jobs_service_pb2 import PutBundleRequest, SubmitRequest
+from suan.v1.jobs_service_pb2_grpc import JobsStub
 
 HERE, ELSEWHERE = "shenzhen", "zhengzhou"
 BLOCK_BYTES, FILL_BYTES = 4096, 1 << 20
 AGENT_MIB, BROKER_MIB = 80, 6
 SPEC_BYTES = 120_000  # so that every one needs room
 HEAL_SECONDS = 10.0  # from free space to work again
+CALL = 5.0  # seconds
+BUNDLE = gzip.compress(os.urandom(50_000))
+FAULTY_BROKER = Path(__file__).parents[1] / "broker" / "support_faulty_broker.py"
+IO_ERROR_WRITE, IO_ERROR_SYNC = 778, 1034  # as SQLite numbers them
 # Works until the test lets it end.
 UNTIL_TOLD = SIGN + 'while [ ! -e "$WITNESS.go" ]; do sleep 0.05; done\nsign stop\n'
 
@@ -136,30 +147,78 @@ def test_at_an_agent(bytes_left: int, folder: Path) -> None:
 
 
 def test_at_the_broker(folder: Path) -> None:
+    """Its log lies on the same disk, as it does on many machines."""
     witness = Witness(folder / "witness")
     with small_disk(folder / "broker", BROKER_MIB) as disk:
-        with running(Federation(folder, limits=LIMITS)) as federation:
-            held = held_job(federation, witness)
-            disk.fill()
-            sent = submit_until_refused(federation, witness)
+        federation = Federation(folder, limits=LIMITS)
+        federation.broker.log = disk.place / "broker.log"
+        with running(federation):
             desk = desk_of(federation)
-            require_refusal(desk.suan("submit", "job.yaml"), 1, "DiskFull", "nothing was lost")
-            let_go(witness)
-            require_leases_renewed(federation)
-            disk.free()
-            wait_until(lambda: desk.suan("submit", "job.yaml").status == 0, "room", HEAL_SECONDS)
-            with jobs_of(federation) as jobs:  # again, with the same ids
-                for request in sent:
-                    assert all(result.accepted for result in jobs.Submit(request).results)
-            ids = [held, *(job.id for request in sent for job in request.jobs)]
-            with federation.client() as client:
-                assert {job.state for job in client.wait(ids)} == {JobState.SUCCEEDED}
-                known = {job.id for job in client.list()}
-            federation.broker.kill()
-            federation.start_broker()
-            with federation.client() as client:
-                assert {job.id for job in client.list()} == known
-                assert [attempt.epoch for attempt in client.get(held).attempts] == [1]
+
+            def require_words() -> None:
+                said = desk.suan("submit", "job.yaml")
+                require_refusal(said, 1, "DiskFull", "nothing was lost")
+
+            bear(federation, witness, "DiskFull", disk.fill, require_words, disk.free)
+            log = federation.broker.log.read_text()
+            assert "cannot store: DiskFull" in log, "what was said on the full disk is there"
+            assert "the store works again" in log
+            assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("fault", [IO_ERROR_WRITE, IO_ERROR_SYNC])
+def test_a_disk_that_fails_under_the_broker(fault: int, folder: Path) -> None:
+    """Where it writes, or only where what was written should become durable."""
+    told = folder / "fault"
+    witness = Witness(folder / "witness")
+    federation = Federation(folder, limits=LIMITS)
+    run = [sys.executable, FAULTY_BROKER, told, "run", "--config", folder / "broker.yaml"]
+    federation.broker = Daemon("broker", [str(part) for part in run], folder)
+    with running(federation):
+        bear(
+            federation,
+            witness,
+            "StoreFailed",
+            lambda: told.write_text(str(fault)),
+            lambda: None,
+            told.unlink,
+        )
+
+
+def bear(
+    federation: Federation,
+    witness: Witness,
+    code: str,
+    break_disk: Callable[[], object],
+    require_words: Callable[[], None],
+    heal: Callable[[], object],
+) -> None:
+    """Through a fault of the broker's disk: refused with `code`, running on, healed, not lost."""
+    held = held_job(federation, witness)
+    with jobs_of(federation) as jobs:
+        kept = [submit(jobs, witness, number) for number in range(3)]
+        break_disk()
+        sent = submit_until_refused(jobs, witness, code)
+        refusal = refused(lambda: jobs.PutBundle(PutBundleRequest(data=BUNDLE), timeout=CALL))
+        assert (refusal.code, bool(refusal.hint)) == (code, True)
+        require_words()
+        let_go(witness)
+        require_leases_renewed(federation)
+        heal()
+        wait_until(lambda: taken(lambda: submit(jobs, witness, 99)), "room", HEAL_SECONDS)
+        jobs.PutBundle(PutBundleRequest(data=BUNDLE), timeout=CALL)
+        for request in sent:  # again, with the same ids
+            assert all(result.accepted for result in jobs.Submit(request, timeout=CALL).results)
+    ids = [held, *(job.id for request in (*kept, *sent) for job in request.jobs)]
+    with federation.client() as client:
+        assert {job.state for job in client.wait(ids)} == {JobState.SUCCEEDED}
+        known = {job.id for job in client.list()}
+    federation.broker.kill()
+    require_sound(federation.folder / "broker" / STORE_FILE)
+    federation.start_broker()
+    with federation.client() as client:
+        assert {job.id for job in client.list()} == known
+        assert [attempt.epoch for attempt in client.get(held).attempts] == [1]
 
 
 def desk_of(federation: Federation) -> Desk:
@@ -169,26 +228,54 @@ def desk_of(federation: Federation) -> Desk:
     return desk
 
 
-def submit_until_refused(federation: Federation, witness: Witness) -> list[SubmitRequest]:
-    """What was sent until the broker said that its disk is full; some of it waits there."""
+def submit(jobs: JobsStub, witness: Witness, number: int) -> SubmitRequest:
+    """One large job, accepted. Raises grpc.RpcError."""
+    request = SubmitRequest(jobs=submissions(large_spec(witness, number)))
+    assert jobs.Submit(request, timeout=CALL).results[0].accepted
+    return request
+
+
+def large_spec(witness: Witness, number: int) -> JobSpec:
+    script = f"# {number} {'x' * SPEC_BYTES}\n{SCRIPT}"
+    return witness.spec(MODELS[HERE], seconds=0.1, script=script)
+
+
+def submit_until_refused(jobs: JobsStub, witness: Witness, code: str) -> list[SubmitRequest]:
+    """What was sent until the broker said that it cannot store; some of it waits there."""
     sent: list[SubmitRequest] = []
     codes: list[str] = []
-    with jobs_of(federation) as jobs:
 
-        def refused() -> bool:
-            script = f"# {len(sent)} {'x' * SPEC_BYTES}\n{SCRIPT}"
-            wish = witness.spec(MODELS[HERE], seconds=0.1, script=script)
-            sent.append(SubmitRequest(jobs=submissions(wish)))
-            try:
-                response = jobs.Submit(sent[-1], timeout=1.0)
-                assert response.results[0].accepted, response
-            except grpc.RpcError as error:
-                codes.append(decode(error).code)
-            return "DiskFull" in codes
+    def is_refused() -> bool:
+        sent.append(SubmitRequest(jobs=submissions(large_spec(witness, 100 + len(sent)))))
+        try:
+            response = jobs.Submit(sent[-1], timeout=1.0)
+            assert response.results[0].accepted, response
+        except grpc.RpcError as error:
+            codes.append(decode(error).code)
+        return code in codes
 
-        wait_until(refused, "the broker's disk to be full")
-    assert set(codes) <= {"DiskFull", "DeadlineExceeded"}, codes
+    wait_until(is_refused, f"the broker to refuse with {code}")
+    assert set(codes) <= {code, "DeadlineExceeded"}, codes
     return sent
+
+
+def refused(call: Callable[[], object]) -> SuanError:
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    return decode(raised.value)
+
+
+def taken(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except grpc.RpcError:
+        return False
+    return True
+
+
+def require_sound(store: Path) -> None:
+    with closing(sqlite3.connect(store)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def require_leases_renewed(federation: Federation) -> None:

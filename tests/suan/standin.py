@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from suan.errors import NotFound, SuanError
+from suan.errors import NotFound, SuanError, Unavailable
 from suan.identity.directory import load_identity
 from suan.identity.issue import initialise, issue
 from suan.identity.principal import Principal, Role
@@ -67,6 +67,7 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
         self.offers: list[pb.Offer] = []
         self.logs: dict[tuple[int, int, str], bytes] = {}  # (epoch, rank, stream)
         self.logs_open: set[int] = set()  # epochs whose log may still grow
+        self.logs_lost: set[int] = set()  # epochs whose site is away
         self.refusals: dict[str, str] = {}  # job name -> code
         self.sites: dict[str, Any] = {}
         self.audit: list[admin_pb.AuditEntry] = []
@@ -271,18 +272,24 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
         left = self._cuts["Logs"].popleft() if self._cuts["Logs"] else -1
         job = self._job(request.id)
         epoch = request.epoch or len(job.attempts)
-        sent: dict[tuple[int, str], int] = defaultdict(int)
+        if epoch in self.logs_lost:
+            await context.abort(*encode(Unavailable("not connected now", "wait", "SiteAway")))
+        sent = {(each.rank, each.stream): each.offset for each in request.after}
         while True:
             changed = self._changed
             ended = epoch not in self.logs_open
             for (of, rank, stream), data in sorted(self.logs.items()):
                 if of != epoch or (request.HasField("rank") and request.rank != rank):
                     continue
-                for start in range(sent[rank, stream], len(data), 4):  # small parts
+                tail = b"".join(data.splitlines(True)[-(request.tail_lines or len(data)) :])
+                begin = sent.setdefault((rank, stream), len(data) - len(tail))
+                for start in range(begin, max(len(data), begin + 1), 4):  # small parts
                     if left == 0:
                         await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke")
                     part = data[start : start + 4]
-                    yield pb.LogsResponse(rank=rank, stream=stream, data=part, epoch=epoch)
+                    yield pb.LogsResponse(
+                        rank=rank, stream=stream, data=part, epoch=epoch, offset=start
+                    )
                     left -= 1
                 sent[rank, stream] = len(data)
             if ended or not request.follow:

@@ -326,6 +326,60 @@ def test_following_logs_exits_with_the_jobs_code(at_stand: Any, stand: Served, j
     assert (outcome.code, outcome.out) == (5, "a\n")
 
 
+def asked_since(stand: Served) -> float:
+    return float([request for name, request in stand.broker.requests if name == "Logs"][-1].since)
+
+
+def test_logs_since_a_length_or_a_moment(at_stand: Any, stand: Served, job: str) -> None:
+    stand.broker.logs = {(1, 0, "stdout"): b"1\n2\n3\n"}
+    stand.do(lambda: stand.broker.begin(job))
+    stand.do(lambda: stand.broker.end(job))
+    before = time.time()
+    outcome = at_stand("logs", job, "--since", "1h30m", "--tail", "2")
+    assert (outcome.code, outcome.out) == (0, "2\n3\n")
+    assert before - 5_400 <= asked_since(stand) <= time.time() - 5_400
+    for written in ("2023-11-14T22:13:20Z", "2023-11-15 06:13:20+08:00", "20231114T221320Z"):
+        assert at_stand("logs", "-f", job, "--since", written).code == 0
+        assert asked_since(stand) == 1_700_000_000.0
+    assert at_stand("logs", job).code == 0
+    assert asked_since(stand) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("written", "word"),
+    [
+        ("soon", "soon"),
+        ("", "''"),
+        ("-10m", "-10m"),
+        ("10:00:00", "10:00:00"),
+        ("2023-11-14", "zone"),
+        ("2023-11-14T22:13:20", "zone"),
+        ("2023-13-14T22:13:20Z", "2023-13-14"),
+        ("2999-01-01T00:00:00Z", "future"),
+    ],
+)
+def test_a_moment_that_is_none_is_told(
+    at_stand: Any, stand: Served, job: str, written: str, word: str
+) -> None:
+    outcome = at_stand("logs", job, f"--since={written}")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert word in outcome.err and "hint: " in outcome.err
+    assert stand.broker.count("Logs") == 0
+
+
+def test_the_end_of_a_log_at_a_lost_site_is_told_as_missing(
+    at_stand: Any, stand: Served, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the job's own outcome counts."""
+    monkeypatch.setattr("suan.logs.REST_SECONDS", 0.0)
+    stand.broker.logs_lost = {1}
+    stand.do(lambda: stand.broker.begin(job))
+    stand.broker.fail("Logs", Fault(meanwhile=lambda: stand.broker.end(job, exit_code=9)))
+    outcome = at_stand("logs", "-f", job)
+    assert (outcome.code, outcome.out) == (9, "")
+    assert "attempt 1 is missing" in outcome.err and "exit code 9" in outcome.err
+
+
 def test_watching_prints_each_change(at_stand: Any, stand: Served, job: str) -> None:
     watching = subprocess.Popen(
         [SUAN, "ps", "-a", "-w", "-o", "table"],

@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import socket
 import tarfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 import pytest
 from standin import Fault, Identities, Served, identities, served
 
+import suan.logs
 from scheduler.model import Link, Network, NetworkNode, Verdict
 from suan import administration, client, retry
 from suan.client import Client
@@ -300,6 +301,104 @@ def test_following_leaves_a_lost_site_for_the_next_attempt(stand: Served) -> Non
     stand.do(lambda: broker.begin(submitted.id))
     chunks = call(stand, lambda c: collected(c.logs(submitted.id, follow=True)))
     assert text(chunks) == "second\n"
+
+
+def test_a_follower_goes_on_exactly_where_it_was(stand: Served) -> None:
+    """Though only the tail was asked for, and the log grows while nobody listens."""
+    (submitted,) = call(stand, lambda c: c.submit(SPEC))
+    broker = stand.broker
+    stand.do(lambda: broker.begin(submitted.id))
+    key = (1, 0, "stdout")
+    broker.logs = {key: b"old\n" * 50 + b"1st\n2nd\n3rd\n", (1, 1, "stdout"): b""}
+
+    def grow() -> None:
+        broker.logs[key] += b"4th\n" * 9 + b"5th"
+        broker.logs[1, 1, "stdout"] += b"began\nwhile\nnobody\nlistened\n"
+        broker.change(submitted.id)
+
+    broker.cut("Logs", 4)  # three lines, and that the other rank has written nothing
+
+    async def followed(c: Client) -> list[Any]:
+        chunks: list[Any] = []
+        log = c.logs(submitted.id, follow=True, tail_lines=3, since=5.0)
+        async with contextlib.aclosing(log) as items:
+            async for chunk in items:
+                chunks.append(chunk)
+                if len(chunks) == 3:
+                    stand.do(grow)
+                if text(chunks).endswith("5th"):
+                    stand.do(lambda: broker.end(submitted.id))
+        return chunks
+
+    broker.logs_open = {1}
+    chunks = call(stand, followed)
+    assert text(chunks) == "1st\n2nd\n3rd\n" + "4th\n" * 9 + "5th"
+    assert text(chunks, rank=1) == "began\nwhile\nnobody\nlistened\n"
+    for chunk in chunks:
+        whole = broker.logs[chunk.epoch, chunk.rank, chunk.stream]
+        assert whole[chunk.offset : chunk.offset + len(chunk.data)] == chunk.data
+
+
+def test_a_break_between_two_attempts_loses_nothing(stand: Served) -> None:
+    """The rest of the first is still read; what was asked of it does not limit the second."""
+    (submitted,) = call(stand, lambda c: c.submit(SPEC))
+    broker = stand.broker
+    broker.logs = {(1, 0, "stdout"): b"1st\n2nd\n3rd\n", (2, 0, "stdout"): b"4th\n5th\n"}
+    broker.logs_open = {1}
+    stand.do(lambda: broker.begin(submitted.id))
+
+    def again() -> None:
+        broker.logs_open.clear()
+        broker.begin(submitted.id)
+        broker.end(submitted.id)
+
+    broker.fail("Logs", Fault(meanwhile=again))
+    log = call(stand, lambda c: collected(c.logs(submitted.id, follow=True, tail_lines=1)))
+    assert text(log) == "3rd\n4th\n5th\n"
+    asked = [request for name, request in broker.requests if name == "Logs"]
+    assert [(r.epoch, r.tail_lines, r.follow) for r in asked] == [
+        (1, 1, True), (1, 1, False), (2, 0, True),
+    ]  # fmt: skip
+
+
+def test_a_broker_older_than_offsets_is_read_in_order() -> None:
+    class Old:
+        backoff = retry.Backoff()
+
+        async def stream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+            for data in (b"one", b"two"):
+                yield pb.LogsResponse(stream="stdout", data=data, epoch=1)
+
+    async def look() -> Any:
+        raise AssertionError("nothing broke")
+
+    log = suan.logs.AttemptLog(suan.logs.Wanted("j"), 0, look)
+    chunks = asyncio.run(collected(log.read(cast(Any, Old()), None)))
+    assert [(chunk.data, chunk.offset) for chunk in chunks] == [(b"one", 0), (b"two", 3)]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_lost_site_has_a_while_for_the_rest(
+    stand: Served, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suan.logs, "REST_SECONDS", 0.05)
+    (submitted,) = call(stand, lambda c: c.submit(SPEC))
+    broker = stand.broker
+    broker.logs = {(2, 0, "stdout"): b"second\n"}
+    broker.logs_lost = {1}
+    stand.do(lambda: broker.begin(submitted.id))
+
+    def over() -> None:
+        if elsewhere:
+            broker.begin(submitted.id, site="zhengzhou")
+        broker.end(submitted.id)
+
+    broker.fail("Logs", Fault(meanwhile=over))
+    ended = contextlib.nullcontext() if elsewhere else pytest.raises(Unavailable)
+    with ended as caught:
+        log = call(stand, lambda c: collected(c.logs(submitted.id, follow=True)))
+        assert text(log) == "second\n"
+    assert elsewhere or caught.value.code == "LogsIncomplete"
 
 
 def test_a_site_that_is_away_is_told_at_once_without_follow(stand: Served) -> None:

@@ -135,7 +135,7 @@ LINES = [
     # rules between values
     ("placement: {sites: [a], not_sites: [a]}", "Contradiction", "placement", "same site: a"),
     ("lease: {class: proof, seconds: 600}", "Contradiction", "lease", "drop seconds"),
-    ("lease: {seconds: 10}", "OutOfRange", "lease", "between 60"),
+    ("lease: {class: overlap, seconds: 10}", "OutOfRange", "lease", "between 30"),
     (
         "outputs: {/d/: {dest: 'ds://b'}}\ninputs: {/d: 'ds://a'}",
         "Contradiction",

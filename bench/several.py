@@ -1,0 +1,120 @@
+"""A federation with several brokers over one etcd, of which one leads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import yaml
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from bench.etcd import Etcd
+from bench.federation import Daemon, Federation, SiteSpec, wait_until
+
+SERVICE = "suan.v1.Jobs"
+LOOK_SECONDS = 0.5  # that a broker has to say how it is
+
+
+class SeveralBrokers(Federation):
+    """As a Federation, with brokers `a`, `b`, … in place of one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        runtime: str = "local",
+        limits: Mapping[str, float] | None = None,
+        count: int = 2,
+        **settings: Any,
+    ) -> None:
+        self.etcd = Etcd(folder / "etcd")
+        own = {"store": "etcd", "etcd": self.etcd.section, "health_listen": "127.0.0.1:0"}
+        super().__init__(folder, runtime, limits, **(own | settings))
+        self._listens: dict[str, dict[str, str]] = {}
+        self.brokers = {
+            name: Daemon(f"broker-{name}", self._command(name), folder)
+            for name in "abcdefgh"[:count]
+        }
+        self.broker = self.brokers["a"]
+
+    def start_broker(self, **environment: str) -> None:
+        """Start etcd and all brokers, and wait until one leads."""
+        self.etcd.start()
+        for name in self.brokers:
+            self.start_one(name, **environment)
+        self.await_leader()
+
+    def start_one(self, name: str, **environment: str) -> None:
+        """Start a broker, or start it again at its ports, and wait until it stands by."""
+        ready = self.folder / f"broker-{name}" / "ready"
+        ready.unlink(missing_ok=True)
+        again = self._listens.get(name, {})
+        listen = {key: again[part] for key, part in _LISTENS.items() if again}
+        own = {"state_dir": f"broker-{name}"} | listen
+        self._file_of(name).write_text(yaml.safe_dump(self._settings | own))
+        daemon = self.brokers[name]
+        daemon.start(**environment)
+
+        def standing_by() -> bool:
+            daemon.require_running()
+            return ready.exists()
+
+        wait_until(standing_by, f"broker {name}")
+        self._listens[name] = json.loads(ready.read_text())
+
+    def leaders(self) -> list[str]:
+        """The brokers that say they lead: one, or none for a while."""
+        return [
+            name for name, daemon in self.brokers.items() if daemon.running() and self._leads(name)
+        ]
+
+    def await_leader(self, *others: str) -> str:
+        """The broker that leads, once one of the `others` (default: any) does."""
+        wanted = set(others or self.brokers)
+        (leader,) = wait_until(lambda: wanted.intersection(self.leaders()), "a broker to lead")
+        return str(leader)
+
+    def _leads(self, name: str) -> bool:
+        with grpc.insecure_channel(self._listens[name]["health"]) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            request = health_pb2.HealthCheckRequest(service=SERVICE)
+            try:
+                answer = stub.Check(request, timeout=LOOK_SECONDS)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    @property
+    def address(self) -> str:
+        return ",".join(listen["main"] for listen in self._listens.values())
+
+    @property
+    def join_address(self) -> str:
+        return ",".join(listen["join"] for listen in self._listens.values())
+
+    def address_of(self, name: str) -> str:
+        return self._listens[name]["main"]
+
+    def join(self, *sites: SiteSpec) -> None:
+        brokers = {"broker": self.address.split(",")}
+        super().join(*(replace(site, settings={**site.settings, **brokers}) for site in sites))
+
+    def stop(self) -> None:
+        for agent in self.agents.values():
+            agent.ask_to_stop()
+        for daemon in (*self.agents.values(), *self.brokers.values()):
+            daemon.stop()
+        self.etcd.stop()
+
+    def _file_of(self, name: str) -> Path:
+        return self.folder / f"broker-{name}.yaml"
+
+    def _command(self, name: str) -> list[str]:
+        return [sys.executable, "-m", "broker", "run", "--config", str(self._file_of(name))]
+
+
+_LISTENS = {"listen": "main", "join_listen": "join", "health_listen": "health"}
