@@ -4,21 +4,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What `make test`, `make demo` and `make bench` hand on, e.g. make test ARGS="tests/broker -x".
 ARGS ?=
-# First and end of the range of seeds that `make sim` tries.
-SEEDS ?= 0:200
+# First and end of the range of seeds, and how many processes play them.
+SEEDS ?= 0:1000
+JOBS ?= 2
 
-.PHONY: help setup demo test check proto bench sim fmt clean
+.PHONY: help setup servers demo test check proto bench sim mutants chaos failover overload fmt clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: ## make .venv with everything the locked list names
 	@deploy/setup.sh "$(PYTHON)" "$(VENV)"
 
+servers: ## the servers that tests start by themselves, from the system's packages
+	@deploy/servers.sh
+
 demo: setup ## a federation of three sites on this machine, with real jobs
 	@$(BIN)/python examples/demo.py $(ARGS)
 
-test: setup ## the tests
+test: setup servers ## the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup ## style, types, floors between rooms, and the wire
@@ -39,8 +43,20 @@ proto: setup ## regenerate suan/v1 and the image of the wire from proto/suan/v1
 bench: setup ## measure the whole road, beside Ray and Dask
 	@$(BIN)/python -m bench.endtoend $(ARGS)
 
-sim: setup ## random histories of the broker's core in virtual time: make sim SEEDS=0:200
-	@SUAN_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/broker/test_core_random.py
+sim: setup ## faults in virtual time, every promise checked: make sim SEEDS=0:1000
+	@$(BIN)/python -m simulator faults --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+
+mutants: setup ## each safety mechanism switched off, until the simulator sees it
+	@$(BIN)/python -m simulator mutants --seeds 0:2000 --jobs $(JOBS) $(ARGS)
+
+chaos: setup servers ## kills, stops, cuts and full disks on real processes: make chaos SEEDS=0:200
+	@$(BIN)/python -m tests.chaos --schedules $(SEEDS) --jobs $(JOBS) $(ARGS)
+
+failover: setup servers ## how long a change of leader takes, with 10,000 live jobs
+	@$(BIN)/python -m bench.failover $(ARGS)
+
+overload: setup ## a million queued jobs, readers that do not read, herds
+	@$(BIN)/python -m bench.overload $(ARGS)
 
 fmt: setup ## let ruff format the code and mend what it can
 	@$(BIN)/ruff format --quiet .

@@ -78,14 +78,13 @@ class Campaign:
         federation = self._federation
         time.sleep(self._chance.uniform(*REST_SECONDS))
         leader = federation.await_leader()
-        with federation.client() as client, federation.client(federation.admin) as admin:
-            client.offers()  # both have found the leader: what follows is not their start
-            admin.sites()
+        with federation.client() as client:
+            client.offers()  # it has found the leader: what follows is not its start
             begun = time.monotonic()
             federation.brokers[leader].send(KINDS[kind])
             (probe,) = client.submit(LIVE)
             accepted = time.monotonic() - begun
-            wait_until(lambda: _all_open(admin), "all agents to reconcile", ROUND_SECONDS_MAX)
+            wait_until(lambda: _all_open(client), "all agents to reconcile", ROUND_SECONDS_MAX)
             reconciled = time.monotonic() - begun
         lost = len(self._not_running())
         self._live = self._live - self._not_running() | {probe.id}
@@ -109,8 +108,8 @@ class Campaign:
         return self._live - first
 
 
-def _all_open(admin: Client) -> bool:
-    return all(site.state == "open" for site in admin.sites())
+def _all_open(client: Client) -> bool:
+    return all(site.state == "open" for site in client.sites())
 
 
 def sites(agents: int, jobs: int) -> tuple[SiteSpec, ...]:

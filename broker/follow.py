@@ -1,17 +1,19 @@
 """The leader's changes, followed once for all who watch through one gateway.
 
-Each watcher keeps the newest state of every job that changed until it reads; one that
-falls too far behind is told to start over from the present state, so a watcher that reads
-nothing costs little and soon nothing at all. Knows jobs and revisions; nothing of the wire,
-and nothing of who may see what.
+What changed is kept by what watchers ask for: a job, an array, a tenant, a site or all. Each
+reader goes through it at its own pace, and one that falls too far behind is told to start
+over from the present state. So a watcher that reads nothing costs next to nothing. Knows jobs
+and revisions; nothing of the wire, and nothing of who may see what.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 
 from broker.core.rows import Job
 from broker.feed import Changes
@@ -19,13 +21,14 @@ from broker.leader import Port
 from suan.errors import ResourceExhausted
 
 WATCHERS_MAX = 10_000  # of one gateway
-JOBS_WAITING_MAX = 500  # of one watcher; beyond, it starts over
+SUBJECTS_MAX = 100_000  # that all of them together name
+CHANGES_KEPT = 1_000  # of one subject; who is further behind starts over
 JOBS_PER_READ_MAX = 200
 FOLLOW_WAIT_SECONDS = 30.0  # of one question to the leader
 FULL_RETRY_SECONDS = 5.0
 _EVERY = ("every",)
 
-_Key = tuple[str, ...]
+_Subject = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Interest:
     tenant: str = ""
     site: str = ""
 
-    def keys(self) -> Iterator[_Key]:
+    def subjects(self) -> Iterator[_Subject]:
         if self.ids:
             yield from (("id", name) for name in self.ids)
         elif self.tenant:
@@ -47,7 +50,7 @@ class Interest:
             yield _EVERY
 
 
-def _keys_of(job: Job) -> Iterator[_Key]:
+def _subjects_of(job: Job) -> Iterator[_Subject]:
     yield "id", job.id
     if job.array_id:
         yield "id", job.array_id
@@ -56,49 +59,81 @@ def _keys_of(job: Job) -> Iterator[_Key]:
     yield _EVERY
 
 
+class _Log:
+    """The newest changes of one subject, in rising revision."""
+
+    __slots__ = ("_changes", "_floor", "asleep", "readers")
+
+    def __init__(self, revision: int) -> None:
+        self.readers = 0
+        self.asleep: set[Watcher] = set()  # those that have read all of it
+        self._floor = revision  # what is at or below it may be missing
+        self._changes: deque[Job] = deque()
+
+    def add(self, job: Job) -> None:
+        if len(self._changes) == CHANGES_KEPT:
+            self._floor = self._changes.popleft().revision
+        self._changes.append(job)
+        for watcher in self.asleep:
+            watcher.hear(self)
+        self.asleep.clear()
+
+    def since(self, after: int) -> Iterator[Job] | None:
+        """What came later, newest first; None when some of it is missing."""
+        if after < self._floor:
+            return None
+        return takewhile(lambda job: job.revision > after, reversed(self._changes))
+
+    def knows_since(self, after: int) -> bool:
+        return after >= self._floor
+
+
 class Watcher:
     """One reader of changes; `next` is for one caller at a time."""
 
-    def __init__(self, follow: Follow, interest: Interest) -> None:
-        self.keys = frozenset(interest.keys())
-        self.failure: Exception | None = None  # what kept the leader from answering
+    def __init__(self, follow: Follow, logs: tuple[_Log, ...]) -> None:
+        self.logs = logs
         self._follow = follow
-        self._waiting: dict[str, Job] = {}
+        self._failure: Exception | None = None  # what kept the leader from answering
+        self._news: set[_Log] = set(logs)  # not read to the end
+        self._early: dict[str, Job] = {}  # of before the logs began
         self._starts_over = False
         self._after = 0  # what is at or below it, the reader knows
         self._hold = 0  # nothing is said before the follow has come so far
         self._arrived = asyncio.Event()
 
-    def put(self, job: Job) -> None:
-        """A change, newer or older than what waits of this job."""
-        known = self._waiting.get(job.id)
-        if self._starts_over or job.revision <= max(self._after, known.revision if known else 0):
-            return
-        self._waiting[job.id] = job
-        if len(self._waiting) > JOBS_WAITING_MAX:
-            self.start_over()
+    def hear(self, log: _Log) -> None:
+        """There is news in a log that was read to the end."""
+        self._news.add(log)
         self._arrived.set()
 
     def start_over(self) -> None:
-        """Changes were missed; until it reads, no change is of use to it."""
+        """Changes were missed."""
         self._starts_over = True
-        self._waiting.clear()
-        self._follow.leave(self)
+        self._early.clear()
         self._arrived.set()
 
     def fail(self, failure: Exception) -> None:
-        self.failure = failure
+        self._failure = failure
         self._arrived.set()
+
+    def catch_up(self, jobs: tuple[Job, ...]) -> None:
+        """Changes of before the logs began."""
+        self._early |= {job.id: job for job in jobs}
+        if len(self._early) > CHANGES_KEPT:
+            self.start_over()
 
     def know(self, revision: int, hold: int = 0) -> None:
         """The reader has seen the state of `revision`, and parts of it as late as `hold`."""
         self._after, self._hold = revision, max(revision, hold)
+        self.reached(self._follow.revision)
 
-    def reached(self, revision: int) -> None:
-        """The follow has come so far."""
+    def reached(self, revision: int) -> bool:
+        """The follow has come so far; whether that is far enough."""
         if self._hold and revision >= self._hold:
             self._hold = 0
             self._arrived.set()
+        return not self._hold
 
     async def next(self, wait_seconds: float) -> Changes:
         """Changes in rising revision; none when none came in time.
@@ -108,42 +143,65 @@ class Watcher:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_seconds):
-                while not self._has_news():
+                while not (changes := self._look()):
                     self._arrived.clear()
                     await self._arrived.wait()
-        if self.failure is not None:
-            raise self.failure
-        if self._starts_over:
+                return changes
+        return Changes((), self._after)
+
+    def _look(self) -> Changes | None:
+        if self._failure is not None:
+            raise self._failure
+        newest = None if self._starts_over else self._newest()
+        if newest is None:
             self._starts_over = False
-            self._follow.enter(self)
-            return Changes((), self._follow.revision, reset=True)
-        return Changes((), self._after) if self._hold else self._take()
+            self._after = self._follow.revision
+            self._sleep()
+            return Changes((), self._after, reset=True)
+        if self._hold:
+            self._follow.hold(self)
+            return None
+        taken = tuple(sorted(newest.values(), key=lambda job: job.revision))[:JOBS_PER_READ_MAX]
+        if len(taken) < len(newest):
+            self._after = taken[-1].revision
+        else:
+            self._after = max(self._after, self._follow.revision)
+            self._sleep()
+        return Changes(taken, self._after) if taken else None
 
-    def _has_news(self) -> bool:
-        if self._starts_over or self.failure is not None:
-            return True
-        return bool(self._waiting) and not self._hold
+    def _newest(self) -> dict[str, Job] | None:
+        """Each job that the reader does not know as it is; None when some are missing."""
+        found = {k: job for k, job in self._early.items() if job.revision > self._after}
+        for log in self._news:
+            changes = log.since(self._after)
+            if changes is None:
+                return None
+            for job in changes:
+                known = found.get(job.id)
+                if known is None or known.revision < job.revision:
+                    found[job.id] = job
+        return found
 
-    def _take(self) -> Changes:
-        late = [job for job in self._waiting.values() if job.revision > self._after]
-        late.sort(key=lambda job: job.revision)
-        taken = tuple(late[:JOBS_PER_READ_MAX])
-        self._waiting = {job.id: job for job in late[JOBS_PER_READ_MAX:]}
-        end = taken[-1].revision if self._waiting else self._follow.revision
-        self._after = max(self._after, end)
-        return Changes(taken, self._after)
+    def _sleep(self) -> None:
+        """All has been read."""
+        self._early.clear()
+        for log in self._news:
+            log.asleep.add(self)
+        self._news.clear()
 
 
 class Follow:
     """One reader of the leader's feed, while anybody watches."""
 
     def __init__(self, port: Port) -> None:
-        self.revision = 0  # up to which all watchers have been told
+        self.revision = 0  # up to which the logs go
         self._port = port
-        self._by_key: dict[_Key, set[Watcher]] = {}
+        self._logs: dict[_Subject, _Log] = {}
         self._watchers: set[Watcher] = set()
+        self._held: set[Watcher] = set()
         self._following: asyncio.Task[None] | None = None
         self._begun: asyncio.Future[None] | None = None
+        self._count = 0  # of watchers, also of those that begin
 
     @asynccontextmanager
     async def watch(self, interest: Interest, after: int) -> AsyncIterator[Watcher]:
@@ -151,40 +209,51 @@ class Follow:
 
         Raises ResourceExhausted (TooManyWatchers) and what the leader raises.
         """
-        if len(self._watchers) >= WATCHERS_MAX:
+        subjects = tuple(interest.subjects())
+        if self._count >= WATCHERS_MAX or len(self._logs) + len(subjects) > SUBJECTS_MAX:
             raise ResourceExhausted(
-                f"{WATCHERS_MAX:,} watch already",
+                "as many watch as this broker can serve",
                 "watch several jobs with one request, or try again shortly",
                 "TooManyWatchers",
                 FULL_RETRY_SECONDS,
             )
-        watcher = Watcher(self, interest)
-        self._watchers.add(watcher)
+        self._count += 1
         try:
             await self._begin()
-            self.enter(watcher)
-            if after < 0:
-                watcher.start_over()
-            else:
-                await self._catch_up(watcher, after)
-            yield watcher
+            watcher = self._enter(subjects)
+            try:
+                if after < 0:
+                    watcher.start_over()
+                else:
+                    await self._catch_up(watcher, frozenset(subjects), after)
+                yield watcher
+            finally:
+                self._leave(watcher, subjects)
         finally:
-            self._watchers.discard(watcher)
-            self.leave(watcher)
-            if not self._watchers:
+            self._count -= 1
+            if not self._count:
                 self._end(None)
 
-    def enter(self, watcher: Watcher) -> None:
-        """Let it hear of what changes from now on."""
-        for key in watcher.keys:
-            self._by_key.setdefault(key, set()).add(watcher)
+    def hold(self, watcher: Watcher) -> None:
+        """It waits for the follow to come further."""
+        self._held.add(watcher)
 
-    def leave(self, watcher: Watcher) -> None:
-        for key in watcher.keys:
-            heard = self._by_key.get(key, set())
-            heard.discard(watcher)
-            if not heard:
-                self._by_key.pop(key, None)
+    def _enter(self, subjects: tuple[_Subject, ...]) -> Watcher:
+        logs = tuple(self._logs.setdefault(name, _Log(self.revision)) for name in subjects)
+        for log in logs:
+            log.readers += 1
+        watcher = Watcher(self, logs)
+        self._watchers.add(watcher)
+        return watcher
+
+    def _leave(self, watcher: Watcher, subjects: tuple[_Subject, ...]) -> None:
+        self._watchers.discard(watcher)
+        self._held.discard(watcher)
+        for name, log in zip(subjects, watcher.logs, strict=True):
+            log.readers -= 1
+            log.asleep.discard(watcher)
+            if not log.readers and self._logs.get(name) is log:
+                del self._logs[name]
 
     async def _begin(self) -> None:
         if self._begun is None:
@@ -204,13 +273,15 @@ class Follow:
             self._end(error)
 
     def _end(self, failure: Exception | None) -> None:
-        """Of this follow; the next watcher begins another."""
+        """Of this follow; the next watcher begins another, with logs of its own."""
         if self._following is not None:
             self._following.cancel()
         self._begun = self._following = None
-        for watcher in self._watchers:
-            self.leave(watcher)
-            if failure is not None:
+        ended, self._watchers = self._watchers, set()
+        self._logs = {}
+        self._held.clear()
+        if failure is not None:
+            for watcher in ended:
                 watcher.fail(failure)
 
     def _spread(self, changes: Changes) -> None:
@@ -219,37 +290,26 @@ class Follow:
             for watcher in self._watchers:
                 watcher.start_over()
         for job in changes.jobs:
-            for watcher in self._who_hears(job):
-                watcher.put(job)
-        for watcher in self._watchers:
-            watcher.reached(self.revision)
+            for subject in _subjects_of(job):
+                log = self._logs.get(subject)
+                if log is not None:
+                    log.add(job)
+        self._held = {each for each in self._held if not each.reached(self.revision)}
 
-    def _who_hears(self, job: Job) -> Iterable[Watcher]:
-        found: set[Watcher] = set()
-        for key in _keys_of(job):
-            found |= self._by_key.get(key, set())
-        return found
-
-    async def _catch_up(self, watcher: Watcher, after: int) -> None:
-        """From a revision that the reader knows to where the follow was when it came."""
+    async def _catch_up(self, watcher: Watcher, subjects: frozenset[_Subject], after: int) -> None:
+        """From a revision that the reader knows to where the logs begin."""
         watcher.know(after)
         begun = self.revision
-        if after > begun:  # it has read of changes that are still being stored
-            await self._read_on(watcher, after, FOLLOW_WAIT_SECONDS)
-        watcher.reached(self.revision)
-        while after < begun:
-            following = await self._read_on(watcher, after, 0.0)
-            if following is None:
+        if all(log.knows_since(after) for log in watcher.logs) and after <= begun:
+            return
+        wait_seconds = FOLLOW_WAIT_SECONDS if after > begun else 0.0  # still being stored
+        while True:
+            changes = await self._port.changes(after, wait_seconds)
+            if changes.reset:
+                watcher.start_over()
                 return
-            after = following
-
-    async def _read_on(self, watcher: Watcher, after: int, wait_seconds: float) -> int | None:
-        """Up to which revision one reading has led; None: the reader has to start over."""
-        changes = await self._port.changes(after, wait_seconds)
-        if changes.reset:
-            watcher.start_over()
-            return None
-        for job in changes.jobs:
-            if not watcher.keys.isdisjoint(_keys_of(job)):
-                watcher.put(job)
-        return changes.revision
+            heard = (job for job in changes.jobs if not subjects.isdisjoint(_subjects_of(job)))
+            watcher.catch_up(tuple(heard))
+            after, wait_seconds = changes.revision, 0.0
+            if after >= begun:
+                return

@@ -234,8 +234,10 @@ class Session:
             stream.ending.set_exception(error)
 
     def _note(self, error: SuanError) -> None:
-        if error.code not in self._told:  # brokers that are asked in turn answer in turn
-            log.warning("%s: %s%s", error.code, error, f" ({error.hint})" if error.hint else "")
+        """Tell each reason once, for brokers that are asked in turn answer in turn."""
+        level = logging.DEBUG if error.code in self._told else logging.WARNING
+        hint = f" ({error.hint})" if error.hint else ""
+        log.log(level, "%s: %s%s", error.code, error, hint)
         self._told.add(error.code)
         self.problem = error
 

@@ -9,7 +9,6 @@ from typing import Any
 from broker.core.messages import Cancel, Done, PutBundle, Results
 from broker.core.queue import class_key
 from broker.core.rows import Bundle, Job
-from broker.follow import Follow
 from broker.leader import Port
 from broker.queries import GetJob, JobFound, JobPage, ListJobs, ListSites, SiteView
 from broker.services import jobs_wire
@@ -21,7 +20,7 @@ from broker.services.offers import offers_of
 from broker.services.roles import Sight, sight_of_job
 from broker.services.specs import read_spec
 from broker.services.submitting import Submissions
-from broker.services.watching import parts, watch
+from broker.services.watching import Watching, parts
 from scheduler.model import Explanation, Verdict
 from suan import catalogue
 from suan.errors import InvalidRequest, NotFound, PermissionDenied
@@ -40,7 +39,7 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
     def __init__(self, port: Port) -> None:
         self._port = port
         self._submissions = Submissions(port)
-        self._follow = Follow(port)
+        self._watching = Watching(port)
 
     @unary
     async def Submit(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -90,8 +89,7 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
         if len(request.ids) > IDS_MAX:
             raise InvalidRequest(f"at most {IDS_MAX} ids in one request")
         caller, token = principal_of(context), request.resume_token
-        watching = watch(self._port, self._follow, caller, request.ids, token)
-        async with aclosing(watching) as responses:
+        async with aclosing(self._watching.watch(caller, request.ids, token)) as responses:
             async for response in responses:
                 yield response
 

@@ -5,12 +5,15 @@ A reader that is too slow for the changes gets the present state again, marked `
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from broker.core.rows import Job
+from broker.feed import Changes
 from broker.follow import Follow, Interest, Watcher
 from broker.leader import Port
 from broker.queries import JobPage, ListJobs
@@ -22,68 +25,92 @@ from suan.v1 import job_pb2, jobs_service_pb2
 
 PAGE_SIZE = 500  # jobs of the present state read at once
 PRESENT_JOBS_MAX = 1_000  # of a watch of everything; named jobs and arrays are shown whole
-RESPONSE_BYTES_MAX = 256 << 10  # but for one job that is larger
+RESPONSE_BYTES_MAX = 64 << 10  # but for one job that is larger
+WRITERS_AT_ONCE = 4
+MESSAGES_KEPT = 10_000  # jobs as messages, for the next watcher
 QUIET_SECONDS = 30.0  # then an empty response says that the watch stands
 
 
-async def watch(
-    port: Port, follow: Follow, caller: Principal, ids: Iterable[str], token: str
-) -> AsyncGenerator[Any, None]:
-    """Responses for ever. Raises InvalidRequest, ResourceExhausted (TooManyWatchers)."""
-    wanted = frozenset(ids)
-    interest = Interest(wanted, caller.tenant, caller.site)
-    async with follow.watch(interest, revision_of(token)) as watcher:
-        while True:
-            changes = await watcher.next(QUIET_SECONDS)
-            if changes.reset:
-                async with aclosing(_present(port, caller, wanted, watcher)) as present:
-                    async for response in present:
+class Watching:
+    """The watches of one gateway."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._follow = Follow(port)
+        self._writing = asyncio.Semaphore(WRITERS_AT_ONCE)
+
+    async def watch(
+        self, caller: Principal, ids: Iterable[str], token: str
+    ) -> AsyncGenerator[Any, None]:
+        """Responses for ever. Raises InvalidRequest, ResourceExhausted (TooManyWatchers)."""
+        wanted = frozenset(ids)
+        interest = Interest(wanted, caller.tenant, caller.site)
+        async with self._follow.watch(interest, revision_of(token)) as watcher:
+            while True:
+                changes = await watcher.next(QUIET_SECONDS)
+                if changes.reset:
+                    said = self._present(caller, wanted, watcher)
+                else:
+                    said = self._changed(caller, changes)
+                async with aclosing(said) as responses:
+                    async for response in responses:
                         yield response
-                continue
-            seen = [job for job in changes.jobs if _sees(caller, job)]
-            if seen or not changes.jobs:
-                for jobs in parts(seen, RESPONSE_BYTES_MAX) if seen else ([],):
-                    yield _response(jobs, str(changes.revision))
 
+    async def _changed(self, caller: Principal, changes: Changes) -> AsyncGenerator[Any, None]:
+        """What the caller may see of them; of no change at all an empty response."""
+        seen = [job for job in changes.jobs if _sees(caller, job)]
+        if not changes.jobs:
+            yield _response([], str(changes.revision))
+        async with aclosing(self._parts(seen)) as written:
+            async for jobs in written:
+                yield _response(jobs, str(jobs[-1].revision))
 
-async def _present(
-    port: Port, caller: Principal, wanted: frozenset[str], watcher: Watcher
-) -> AsyncGenerator[Any, None]:
-    """The jobs as they are. Only the last message says where to go on: a break begins anew."""
-    first = last = 0
-    said = _response([], "", reset=True)
-    async for page in _pages(port, caller, wanted):
-        first, last = first or page.revision, page.revision
-        seen = [job for job in page.jobs if _sees(caller, job)]
-        for jobs in parts(seen, RESPONSE_BYTES_MAX):
-            if said.jobs:
-                yield said
-                said = _response([], "")
-            said.jobs.extend(jobs)
-    watcher.know(first, hold=last)
-    said.resume_token = str(first)
-    yield said
+    async def _present(
+        self, caller: Principal, wanted: frozenset[str], watcher: Watcher
+    ) -> AsyncGenerator[Any, None]:
+        """The jobs as they are. Only the last message says where to go on: a break begins anew."""
+        first = last = 0
+        said = _response([], "", reset=True)
+        async for page in self._pages(caller, wanted):
+            first, last = first or page.revision, page.revision
+            seen = [job for job in page.jobs if _sees(caller, job)]
+            async with aclosing(self._parts(seen)) as written:
+                async for jobs in written:
+                    if said.jobs:
+                        yield said
+                        said = _response([], "")
+                    said.jobs.extend(jobs)
+        watcher.know(first, hold=last)
+        said.resume_token = str(first)
+        yield said
 
-
-async def _pages(
-    port: Port, caller: Principal, wanted: frozenset[str]
-) -> AsyncGenerator[JobPage, None]:
-    everything = ListJobs(tenant=caller.tenant, page_size=PRESENT_JOBS_MAX, site=caller.site)
-    if not wanted:
-        yield await port.read(everything)
-        return
-    found: set[str] = set()
-    page: JobPage = await port.read(replace(everything, ids=tuple(wanted)))
-    found.update(job.id for job in page.jobs)
-    yield page
-    for array_id in wanted - found:
-        query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE, array_id=array_id)
-        while True:
-            page = await port.read(query)
+    async def _pages(
+        self, caller: Principal, wanted: frozenset[str]
+    ) -> AsyncGenerator[JobPage, None]:
+        query = ListJobs(tenant=caller.tenant, page_size=PRESENT_JOBS_MAX, site=caller.site)
+        if not wanted:
+            yield await self._port.read(query)
+            return
+        named: JobPage = await self._port.read(replace(query, ids=tuple(wanted)))
+        yield named
+        for array_id in wanted - {job.id for job in named.jobs}:
+            query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE, array_id=array_id)
+            page: JobPage = await self._port.read(query)
             yield page
-            if not page.next_before:
-                break
-            query = replace(query, before=page.next_before)
+            while page.next_before:
+                page = await self._port.read(replace(query, before=page.next_before))
+                yield page
+
+    async def _parts(self, jobs: list[Job]) -> AsyncGenerator[list[job_pb2.Job], None]:
+        """As `parts`; a crowd that is owed much writes a few at a time, so that others are heard."""
+        written = parts(jobs, RESPONSE_BYTES_MAX)
+        while True:
+            async with self._writing:
+                part = next(written, None)
+                await asyncio.sleep(0)
+            if part is None:
+                return
+            yield part
 
 
 def parts(jobs: Iterable[Job], bytes_max: int) -> Iterator[list[job_pb2.Job]]:
@@ -91,7 +118,7 @@ def parts(jobs: Iterable[Job], bytes_max: int) -> Iterator[list[job_pb2.Job]]:
     part: list[job_pb2.Job] = []
     size_bytes = 0
     for job in jobs:
-        message = jobs_wire.job_to_wire(job)
+        message = _message(job)
         message_bytes = message.ByteSize()
         if part and size_bytes + message_bytes > bytes_max:
             yield part
@@ -100,6 +127,12 @@ def parts(jobs: Iterable[Job], bytes_max: int) -> Iterator[list[job_pb2.Job]]:
         size_bytes += message_bytes
     if part:
         yield part
+
+
+@lru_cache(maxsize=MESSAGES_KEPT)
+def _message(job: Job) -> job_pb2.Job:
+    """Not to be changed: many watchers are sent the same."""
+    return jobs_wire.job_to_wire(job)
 
 
 def revision_of(token: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import AsyncExitStack
 
 import pytest
 from support_loop import PATIENCE_SECONDS, until
@@ -141,7 +142,7 @@ async def test_a_reader_ahead_of_what_is_durable_hears_of_the_next() -> None:
 async def test_who_does_not_read_keeps_little_and_starts_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(follow_module, "JOBS_WAITING_MAX", 5)
+    monkeypatch.setattr(follow_module, "CHANGES_KEPT", 5)
     port = FeedPort()
     follow = follow_of(port)
     async with follow.watch(Interest(), 100) as slow, follow.watch(Interest(), 100) as quick:
@@ -149,15 +150,14 @@ async def test_who_does_not_read_keeps_little_and_starts_over(
             port.feed.publish([job(f"j{revision}", revision)])
             await quiet(follow, port)
             assert seen(await quick.next(LONG_SECONDS)) == [(f"j{revision}", revision)]
-            assert len(slow._waiting) <= 5
+            assert all(len(log._changes) <= 5 for log in slow.logs)
         assert (await slow.next(LONG_SECONDS)).reset
         slow.know(149)  # it has read the present state
         port.feed.publish([job("j101", 150)])
         assert seen(await slow.next(LONG_SECONDS)) == [("j101", 150)]
 
 
-async def test_many_changes_of_few_jobs_are_no_burden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow_module, "JOBS_WAITING_MAX", 3)
+async def test_of_many_changes_of_a_job_the_last_is_told() -> None:
     port = FeedPort()
     follow = follow_of(port)
     async with follow.watch(Interest(), 100) as watcher:
@@ -215,16 +215,37 @@ async def test_a_leader_that_goes_ends_all_watches_and_the_next_serves_new_ones(
 
 
 async def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow_module, "WATCHERS_MAX", 1)
+    monkeypatch.setattr(follow_module, "WATCHERS_MAX", 2)
+    monkeypatch.setattr(follow_module, "SUBJECTS_MAX", 3)
     follow = follow_of(FeedPort())
-    async with follow.watch(Interest(), 100):
-        with pytest.raises(ResourceExhausted) as raised:
-            async with follow.watch(Interest(), 100):
-                pass
-        assert raised.value.code == "TooManyWatchers"
-        assert raised.value.retry_after_seconds > 0
-    async with follow.watch(Interest(), 100):
+    one, three = Interest(frozenset("a")), Interest(frozenset("abc"))
+    async with follow.watch(one, 100):
+        for many in ([three], [one, one]):
+            async with AsyncExitStack() as stack:
+                with pytest.raises(ResourceExhausted) as raised:
+                    for interest in many:
+                        await stack.enter_async_context(follow.watch(interest, 100))
+            assert raised.value.code == "TooManyWatchers"
+            assert raised.value.retry_after_seconds > 0
+    async with follow.watch(three, 100):
         pass
+
+
+async def test_a_reader_that_comes_later_is_told_what_it_missed() -> None:
+    """Of a subject that others watch, and of one that nobody did."""
+    port = FeedPort()
+    follow = follow_of(port)
+    async with follow.watch(Interest(frozenset("a")), 100):
+        port.feed.publish([job("a", 101), job("b", 102)])
+        await quiet(follow, port)
+        asked = port.asked
+        async with follow.watch(Interest(frozenset("a")), 100) as same:
+            assert seen(await same.next(LONG_SECONDS)) == [("a", 101)]
+        assert port.asked == asked
+        async with follow.watch(Interest(frozenset("ab")), 100) as other:
+            assert seen(await other.next(LONG_SECONDS)) == [("a", 101), ("b", 102)]
+            port.feed.publish([job("b", 103)])
+            assert seen(await other.next(LONG_SECONDS)) == [("b", 103)]
 
 
 async def test_nothing_is_asked_when_nobody_watches() -> None:
@@ -234,4 +255,4 @@ async def test_nothing_is_asked_when_nobody_watches() -> None:
         following = follow._following
     assert following is not None
     await until(following.done)
-    assert follow._by_key == {}
+    assert follow._logs == {}
