@@ -81,7 +81,7 @@ class Campaign:
         with federation.client() as client:
             client.offers()  # it has found the leader: what follows is not its start
             begun = time.monotonic()
-            federation.brokers[leader].send(KINDS[kind])
+            federation.send(leader, KINDS[kind])
             (probe,) = client.submit(LIVE)
             accepted = time.monotonic() - begun
             wait_until(lambda: _all_open(client), "all agents to reconcile", ROUND_SECONDS_MAX)
@@ -97,7 +97,7 @@ class Campaign:
             self._federation.brokers[name].wait()
             self._federation.start_one(name)
         else:
-            self._federation.brokers[name].send(signal.SIGCONT)
+            self._federation.send(name, signal.SIGCONT)
         wait_until(lambda: len(self._federation.leaders()) == 1, "one leader", ROUND_SECONDS_MAX)
 
     def _not_running(self) -> set[str]:

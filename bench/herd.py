@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,12 +133,8 @@ async def _converse(agent: HerdAgent, stub: AgentsStub, heartbeat_seconds: float
     session = secrets.token_hex(16)
     outgoing: asyncio.Queue[session_pb2.AgentMessage] = asyncio.Queue()
     outgoing.put_nowait(session_pb2.AgentMessage(hello=_hello(agent, session)))
-
-    async def messages() -> AsyncIterator[session_pb2.AgentMessage]:
-        while True:
-            yield await outgoing.get()
-
-    call: Any = stub.Session(messages())
+    call: Any = stub.Session()
+    writing = asyncio.create_task(_write(call, outgoing))
     beating: asyncio.Task[None] | None = None
     sent: dict[int, float] = {}
     try:
@@ -154,8 +150,16 @@ async def _converse(agent: HerdAgent, stub: AgentsStub, heartbeat_seconds: float
                 agent.reconciles += message.heartbeat_reply.reconcile
     finally:
         call.cancel()
+        writing.cancel()
         if beating is not None:
             beating.cancel()
+
+
+async def _write(call: Any, outgoing: asyncio.Queue[session_pb2.AgentMessage]) -> None:
+    """Until the stream breaks, which its reader hears of."""
+    with suppress(grpc.RpcError, asyncio.InvalidStateError):
+        while True:
+            await call.write(await outgoing.get())
 
 
 async def _beat(

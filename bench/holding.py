@@ -93,6 +93,6 @@ class HoldingBackend:
 
 if __name__ == "__main__":
     raise_tls_floor()
-    logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     file = Path(sys.argv[sys.argv.index("-c") + 1])
     asyncio.run(run_agent(load_config(file, catalogue.load()), HoldingBackend()))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,12 @@ class SeveralBrokers(Federation):
 
         wait_until(standing_by, f"broker {name}")
         self._listens[name] = json.loads(ready.read_text())
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """A signal to a broker and to all that it started, as to a machine."""
+        for pid in self.brokers[name].family():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def leaders(self) -> list[str]:
         """The brokers that say they lead: one, or none for a while."""

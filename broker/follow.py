@@ -96,7 +96,8 @@ class Watcher:
         self._follow = follow
         self._failure: Exception | None = None  # what kept the leader from answering
         self._news: set[_Log] = set(logs)  # not read to the end
-        self._early: dict[str, Job] = {}  # of before the logs began
+        self._early: dict[str, Job] = {}  # of before the logs began …
+        self._early_to = 0  # … up to this revision
         self._starts_over = False
         self._after = 0  # what is at or below it, the reader knows
         self._hold = 0  # nothing is said before the follow has come so far
@@ -117,9 +118,10 @@ class Watcher:
         self._failure = failure
         self._arrived.set()
 
-    def catch_up(self, jobs: tuple[Job, ...]) -> None:
-        """Changes of before the logs began."""
+    def catch_up(self, jobs: tuple[Job, ...], revision: int) -> None:
+        """Changes of before the logs began, up to `revision`."""
         self._early |= {job.id: job for job in jobs}
+        self._early_to = revision
         if len(self._early) > CHANGES_KEPT:
             self.start_over()
 
@@ -173,7 +175,7 @@ class Watcher:
         """Each job that the reader does not know as it is; None when some are missing."""
         found = {k: job for k, job in self._early.items() if job.revision > self._after}
         for log in self._news:
-            changes = log.since(self._after)
+            changes = log.since(max(self._after, self._early_to))
             if changes is None:
                 return None
             for job in changes:
@@ -309,7 +311,7 @@ class Follow:
                 watcher.start_over()
                 return
             heard = (job for job in changes.jobs if not subjects.isdisjoint(_subjects_of(job)))
-            watcher.catch_up(tuple(heard))
+            watcher.catch_up(tuple(heard), changes.revision)
             after, wait_seconds = changes.revision, 0.0
             if after >= begun:
                 return

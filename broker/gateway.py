@@ -141,6 +141,7 @@ class Gateway:
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
         return await self._listen(server, address, server_credentials(self._identity))
 
     async def _serve_join(self, address: str, agents: Agents) -> str:

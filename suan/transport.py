@@ -194,7 +194,8 @@ class _Search:
         if sent_by_broker(error):
             self.refusal = error
         if error.code() in _BROKEN:
-            turns.pass_on(number, silent=not sent_by_broker(error))
+            silent = error.code() in _AGAIN and not sent_by_broker(error)
+            turns.pass_on(number, silent=silent)
         if self._told or self.failures < turns.count:
             return
         if turns.count > 1 and self.refusal is not None:

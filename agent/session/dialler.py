@@ -49,7 +49,7 @@ class Dialler:
         self._silences += 1
         if self._silences % len(self.addresses):
             message = f"no answer from the broker at {self._address}"
-            return Unavailable(message, "", "BrokerUnreachable")
+            return Unavailable(message, "another one is tried", "BrokerPassedOver")
         return diagnose(self._address, self._identity)
 
     @property

@@ -31,7 +31,7 @@ from suan.errors import (
     Unavailable,
 )
 from suan.retry import Backoff
-from suan.status import decode
+from suan.status import decode, sent_by_broker
 from suan.v1 import agents_service_pb2_grpc
 
 CONNECT_SECONDS = 10.0
@@ -44,6 +44,7 @@ RETRY_SPREAD = 0.25  # of the time that a broker tells us to wait, added at rand
 
 log = logging.getLogger(__name__)
 
+_REFUSALS = frozenset({"NotLeader", "SessionRefused"})
 # How a stream ends of which the broker did not say why.
 _SILENCES = frozenset({"Unavailable", "BrokerSilent", "StreamBroken"})
 _HINTS = {
@@ -120,8 +121,8 @@ class Session:
                     self._on_silence()
                 self._note(error)
                 problem = error
-            self._failures += 1
-            if problem.code == "NotLeader":
+            self._failures += problem.code != "BrokerPassedOver"  # the round goes on
+            if problem.code in _REFUSALS:
                 self._failures = min(self._failures, STANDBY_FAILURES_MAX)
             await self._backoff.sleep(self._pause_seconds(self._failures, problem))
 
@@ -208,7 +209,7 @@ class Session:
         except TimeoutError as error:
             raise Unavailable("the stream broke", "", "StreamBroken") from error
         except grpc.RpcError as error:
-            raise decode(error) from error
+            raise _refusal(error) from error
         finally:
             self._stream = None
             reader.close()
@@ -299,6 +300,14 @@ class _Reader:
 
 async def _first(*waits: asyncio.Future[Any]) -> None:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _refusal(error: grpc.RpcError) -> SuanError:
+    """Why the broker, or the road to it, ended the stream."""
+    if error.code() is grpc.StatusCode.INTERNAL and not sent_by_broker(error):
+        # gRPC's own, among others when a broker refuses before our first word has left.
+        return Unavailable("the broker ended the session unheard", "", "SessionRefused")
+    return decode(error)
 
 
 def _farewell(goodbye: Goodbye) -> SuanError:

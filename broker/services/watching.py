@@ -102,7 +102,7 @@ class Watching:
                 yield page
 
     async def _parts(self, jobs: list[Job]) -> AsyncGenerator[list[job_pb2.Job], None]:
-        """As `parts`; a crowd that is owed much writes a few at a time, so that others are heard."""
+        """As `parts`; of a crowd that is owed much few write at once: others want to be heard."""
         written = parts(jobs, RESPONSE_BYTES_MAX)
         while True:
             async with self._writing:

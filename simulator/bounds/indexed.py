@@ -28,9 +28,9 @@ import numpy as np
 from simulator.bounds.demand import Demand
 from simulator.replay.instance import Floats, Ints
 
-BUCKETS = 512  # of the horizon
+BUCKETS = 1024  # of the horizon
 BUCKET_SECONDS_MIN = 900.0
-LEVELS = 4  # prices climb on wide buckets first, halved from level to level
+LEVELS = 5  # prices climb on wide buckets first, halved from level to level
 STEPS = 40  # of ascent per level
 HOPE = 0.3  # how far above the best value the maximum may be, at first
 HOPE_REFINED = 0.05  # and when buckets have been halved

@@ -131,12 +131,13 @@ class BrokerLead:
             return
         waiting, self._waiting = self._waiting, []
         events = [event for event, _ in waiting]
+        offered = self._offered() if any(isinstance(e, Proposals) for e in events) else {}
         step = self.core.handle(events, self._now())
         if self._unstored:
             step = replace(step, records=(*self._unstored, *step.records))
             self._unstored = []
         write = self._write_of(step.records) if step.records else None
-        self._judge(step)
+        self._judge(step, offered)
         self._keep(Batch([answer for _, answer in waiting], step, write))
         if write is not None or any(isinstance(e, Hello | Capacity) for e in events):
             self._wake_planner()
@@ -161,7 +162,8 @@ class BrokerLead:
         self._unstored.extend(step.records)
         for send in step.sends:
             if isinstance(send.message, HeartbeatReply):
-                self.node.deliver(replace(send, message=replace(send.message, stop=())))
+                bare = replace(send.message, stop=(), extension_seconds=0.0)
+                self.node.deliver(replace(send, message=bare))
 
     def _write_of(self, records: tuple[Record, ...]) -> Write:
         self._writes += 1
@@ -169,14 +171,26 @@ class BrokerLead:
             self.state.check()
         return write_of(self.term, self._writes, records)
 
-    def _judge(self, step: Step) -> None:
-        """I4, each time that leases are given."""
-        for send in step.sends:
-            if isinstance(send.message, Grants):
-                for name, pool in self.core.memory.presence[send.site].pools.items():
-                    usable = pool.reported.cards_usable
-                    jobs = self.state.jobs.values()
-                    self.node.invariants.leased(jobs, f"{send.site}/{name}", usable)
+    def _offered(self) -> dict[str, int]:
+        """Cards that each pool offers now."""
+        return {
+            use.reported.key: use.reported.cards_usable
+            for presence in self.core.memory.presence.values()
+            for use in presence.pools.values()
+        }
+
+    def _judge(self, step: Step, before: dict[str, int]) -> None:
+        """I4, each time that leases are given; the site may have offered less right after."""
+        granted = {
+            f"{send.site}/{grant.pool}": None
+            for send in step.sends
+            if isinstance(send.message, Grants)
+            for grant in send.message.grants
+        }
+        after = self._offered() if granted else {}
+        for pool in granted:
+            most = max(after.get(pool, 0), before.get(pool, 0))
+            self.node.invariants.leased(self.state.jobs.values(), pool, most)
 
     # --- store ----------------------------------------------------------------------
 
@@ -200,7 +214,7 @@ class BrokerLead:
         self.node.later(COMMIT_SECONDS_MAX, lambda: self._overdue(batch))
 
     def _overdue(self, batch: Batch) -> None:
-        if self._committing is batch:
+        if self._committing is batch and self._leads():
             self._failing = True
             self.node.later(RETRY_SECONDS, lambda: self._commit(batch))
 

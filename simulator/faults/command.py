@@ -11,7 +11,7 @@ from simulator.faults.campaign import Broken
 from simulator.faults.federation import Federation, Scenario
 from simulator.faults.hunting import hunt
 from simulator.faults.invariants import Violation
-from simulator.faults.mutants import BY_NAME, MUTANTS
+from simulator.faults.mutants import BY_NAME, MUTANTS, REDUNDANT
 from simulator.faults.specs import DRIFT
 
 SEEDS_MAX = 10_000_000
@@ -150,4 +150,6 @@ def run_mutants(arguments: argparse.Namespace) -> int:
         alive += result.broken is None
         print(report.caught(result), flush=True)
     print(f"  {len(chosen) - alive} of {len(chosen)} died, {alive} live")
+    for mutant in () if arguments.only else REDUNDANT:
+        print(f"  redundant, not hunted: {mutant.name}: {mutant.with_it} suffice")
     return 1 if alive else 0

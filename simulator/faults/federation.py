@@ -164,7 +164,8 @@ class Federation:
     def _fits_nowhere(self, job_id: str) -> bool:
         """Whether no site could ever hold it: when it fails is a matter of wall time, which
         may have jumped by years."""
-        return self.invariants.specs[job_id].demand.variants[0].nodes > NODES_MAX
+        wanted = self.invariants.specs[job_id].demand.variants[0].nodes
+        return all(site.num_nodes < wanted for site in self.sites)
 
     def _say_what_is_stuck(self) -> None:
         for job in self.invariants.rows.values():

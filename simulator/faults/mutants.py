@@ -2,7 +2,7 @@
 
 A mutant patches the product or the simulation around it from here, for the length of one
 run; the product has no such switch. Where two mechanisms guard against the same thing both
-are taken away, and `with_it` says so.
+are taken away, and `with_it` says so. Those that may go unseen stand in REDUNDANT.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Mutant:
     switch_off: Callable[[Patches], None]
     likely: tuple[str, ...] = ()  # kinds of faults that need it
     lease_classes: tuple[str, ...] = ("restart",)
-    with_it: str = ""  # the other mechanism that is taken away too, as either one suffices
+    with_it: str = ""  # what is taken away too, as either suffices; if redundant, what suffices
 
     @property
     def hunt(self) -> Hunt:
@@ -270,12 +270,6 @@ MUTANTS = (
         _CUTS,
     ),
     Mutant(
-        "any-session-at-broker",
-        "the broker hears a site in its present session only",
-        _any_session_at_broker,
-        ("tear", "cut", "crash-agent", "replay"),
-    ),
-    Mutant(
         "capacity-not-checked",
         "leases stay within what the site offers",
         _capacity_not_checked,
@@ -357,26 +351,22 @@ MUTANTS = (
         "any-session-at-site",
         "the agent hears the broker in its present session only",
         _any_session_at_site,
-        ("cut", "replay", "tear", "slow"),
-    ),
-    Mutant(
-        "any-term-at-site",
-        "the agent hears no leader older than one it has heard",
-        _any_term_at_site,
-        ("exile", "pause-broker"),
+        ("echo", "tear"),
     ),
     Mutant(
         "marks-not-durable",
         "the high-water mark of each job outlives the agent",
         _marks_not_durable,
         ("tear", "crash-agent", "crash-agent-at"),
+        ("proof",),
         with_it="any-session-at-site",
     ),
     Mutant(
         "promise-not-kept",
         "what was promised never to start never starts",
         _promise_not_kept,
-        ("cut", "tear", "slow", "replay"),
+        ("cut", "tear", "slow"),
+        ("proof",),
         with_it="any-session-at-site",
     ),
     Mutant(
@@ -397,4 +387,21 @@ MUTANTS = (
         _half_a_gang,
     ),
 )
-BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
+# Mechanisms that may be taken away by themselves unseen, and what stands in for each.
+REDUNDANT = (
+    Mutant(
+        "any-session-at-broker",
+        "the broker hears a site in its present session only",
+        _any_session_at_broker,
+        ("tear", "cut", "replay"),
+        with_it="epochs on reports, and what the agent checks of answers",
+    ),
+    Mutant(
+        "any-term-at-site",
+        "the agent hears no leader older than one it has heard",
+        _any_term_at_site,
+        ("exile", "pause-broker"),
+        with_it="each leader has sessions of its own, and the led deadline",
+    ),
+)
+BY_NAME = {mutant.name: mutant for mutant in (*MUTANTS, *REDUNDANT)}

@@ -56,6 +56,13 @@ class Network:
             way, stream, message = self._traffic[int(self.world.random() * len(self._traffic))]
             stream.haunt(way, message, 60.0)
 
+    def echo(self, name: str, count: int, seconds: float) -> None:
+        """For so long somebody says to `name` what it was told before, in any session."""
+        told = [item for item in self._traffic if item[0].target.name == name]
+        for _ in range(count if told else 0):
+            way, stream, message = told[int(self.world.random() * len(told))]
+            stream.haunt(way, message, seconds)
+
     def captured(self, way: _Way, stream: Stream, message: Any) -> None:
         """What was delivered; a Hello needs a stream of its own and cannot be said again."""
         if not isinstance(message, Hello):

@@ -142,6 +142,13 @@ class Faults:
     def replay(self) -> None:
         self.network.replay(count=20)
 
+    def echo(self) -> None:
+        """A site is not heard any more, and hears only what it was told before."""
+        site, seconds = self._site(), self._seconds()
+        for broker in self.brokers:
+            self.network.cut(site.name, broker.name, seconds)
+        self.network.echo(site.name, count=30, seconds=seconds)
+
     def deafen(self) -> None:
         self._broker().deaf_until = self.network.world.now + self._seconds() / 5
 
@@ -245,6 +252,7 @@ _KINDS: Mapping[str, tuple[float, Callable[[Faults], None]]] = {
     "slow": (1.5, Faults.slow),
     "tear": (2.0, Faults.tear),
     "replay": (1.5, Faults.replay),
+    "echo": (0.7, Faults.echo),
     "deafen": (1.0, Faults.deafen),
     "crash-agent": (2.0, Faults.crash_agent),
     "crash-agent-at": (2.5, Faults.crash_agent_at),

@@ -81,6 +81,7 @@ class SiteNode(AgentEnd):
             tuple(DeclaredNode(f"n{at}", f"{name}-n{at}", "s0") for at in range(nodes)),
             CARDS_PER_NODE,
         )
+        self.num_nodes = nodes
         self._conditions: tuple[NodeCondition, ...] = ()
         self._disks = 0
         self.journal = self._new_journal()

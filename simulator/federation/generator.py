@@ -36,11 +36,13 @@ def random_federation(
     seed: int,
     models: Sequence[str] = tuple(MODELS),
     widest_cards: int = 0,
+    pool_cards_min: int = 0,
 ) -> Federation:
     """`sites` sites with `pools` pools and about `cards` cards, every model somewhere.
 
     The largest pool of each model holds at least `widest_cards`, so that a gang that can run
-    on a model has a pool there. Raises ValueError when there are fewer pools than sites or models.
+    on a model has a pool there; no pool has fewer than `pool_cards_min`. Raises ValueError when
+    there are fewer pools than sites or models.
     """
     if pools < max(sites, len(models)) or not network.nodes:
         raise ValueError("a federation needs a network and a pool for every site and model")
@@ -62,6 +64,7 @@ def random_federation(
     order = random.permutation(pools)
     of_pool = [of_pool[at] for at in order]
     nodes = _sizes(random, of_pool, cards, widest_cards)
+    nodes = np.maximum(nodes, -(-pool_cards_min // CARDS_PER_NODE))
     return Federation(
         name=f"{sites} random sites, seed {seed}",
         sites=tuple(made),

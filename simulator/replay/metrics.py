@@ -39,8 +39,9 @@ class Metrics:
     worst_tenant_ftf: float
     jain: float
 
-    def as_json(self) -> dict[str, float]:
-        return asdict(self)
+    def as_json(self) -> dict[str, float | None]:
+        """By name; None for what is not known, because JSON has no NaN."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
 
 
 def measure(instance: Instance, outcome: Outcome, isolated: Floats | None = None) -> Metrics:
@@ -53,6 +54,7 @@ def measure(instance: Instance, outcome: Outcome, isolated: Floats | None = None
     jct = (outcome.ended_seconds - known.submit_seconds)[done]
     slowdown = np.maximum(1.0, jct / np.maximum(instance.solo_seconds()[done], RUN_SECONDS_MIN))
     makespan = float(outcome.ended_seconds[done].max())
+    offered = makespan * float(known.pools.cards.sum())
     ftf = _tenant_means(instance, done, jct) / isolated if isolated is not None else None
     return Metrics(
         finished=int(done.sum()),
@@ -63,10 +65,7 @@ def measure(instance: Instance, outcome: Outcome, isolated: Floats | None = None
         mean_wait_seconds=float((outcome.started_seconds - known.submit_seconds)[done].mean()),
         mean_bounded_slowdown=float(slowdown.mean()),
         makespan_seconds=makespan,
-        utilisation=_busy_card_seconds(instance, outcome, done)
-        / (known.pools.cards.sum() * makespan)
-        if makespan > 0
-        else 0.0,
+        utilisation=_busy_card_seconds(instance, outcome, done) / offered if offered else 0.0,
         worst_tenant_ftf=float(np.nanmax(ftf)) if ftf is not None else float("nan"),
         jain=_jain(_tenant_means(instance, done, slowdown)),
     )

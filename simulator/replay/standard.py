@@ -2,7 +2,8 @@
 
 They are those of the project's notes on scheduling: Philly twice over with gangs eight times
 as wide on 20 sites with 40 pools, KTH eight times over and as wide on 10 sites, a week of
-the LCG grid on 50 sites. Sizes follow from the load by the fluid program.
+the LCG grid on 50 sites. Sizes follow from the load by the fluid program, and where the pools
+must be larger than that, submissions come faster. For KTH every pool holds the widest gang.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ class Standard:
     sites: int
     pools: int
     load: float
+    pool_cards_min: int = 0  # of every pool
 
 
 STANDARDS: dict[str, Standard] = {
     "philly-0.9": Standard("philly_sia/philly_dev.csv.gz", 2, 8, 20, 40, 0.9),
     "philly-0.7": Standard("philly_sia/philly_dev.csv.gz", 2, 8, 20, 40, 0.7),
-    "kth-0.8": Standard("kth_sp2/KTH-SP2-1996.swf.gz", 8, 8, 10, 20, 0.8),
+    "kth-0.8": Standard("kth_sp2/KTH-SP2-1996.swf.gz", 8, 8, 10, 20, 0.8, 800),
     "lcg-0.9": Standard("lcg2005/LCG_days0-7.swf.gz", 1, 1, 50, 50, 0.9),
 }
 
@@ -96,7 +98,13 @@ def _attempt(
 ) -> Made:
     widest = max(job.cards for job in jobs)
     federation = random_federation(
-        network, standard.sites, standard.pools, cards, seed, widest_cards=widest
+        network,
+        standard.sites,
+        standard.pools,
+        cards,
+        seed,
+        widest_cards=widest,
+        pool_cards_min=standard.pool_cards_min,
     )
     workload = synthesise(jobs, federation, seed)
     return Made(federation, workload, instance(federation, workload), 1.0, ())

@@ -1,20 +1,13 @@
-"""Options and hooks of the broker's tests; `async def` tests run in an event loop of their own."""
+"""Fixtures of the broker's tests; `async def` tests run in an event loop of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 from collections.abc import Iterator
 
 import pytest
 from support_etcd import Etcd, Open, open_stores, running_etcd
-
-SEEDS = "0:40"  # of the default suite
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", metavar="FIRST:END", help="histories that test_core_random plays")
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +22,6 @@ def opened() -> Iterator[Open]:
     """Opens stores in etcd that are closed at the end."""
     with open_stores() as open_one:
         yield open_one
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--seeds", None) or os.environ.get("SUAN_SEEDS", SEEDS)
-        first, _, end = wanted.partition(":")
-        metafunc.parametrize("seed", range(int(first), int(end)))
 
 
 @pytest.hookimpl(tryfirst=True)

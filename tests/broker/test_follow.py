@@ -194,6 +194,21 @@ async def test_a_read_is_bounded_and_goes_on(monkeypatch: pytest.MonkeyPatch) ->
         assert [len(part.jobs) for part in parts] == [3, 3, 2]
 
 
+async def test_a_long_way_to_catch_up_is_gone_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what changes meanwhile comes after it, in order."""
+    monkeypatch.setattr(follow_module, "JOBS_PER_READ_MAX", 3)
+    port = FeedPort()
+    follow = follow_of(port)
+    port.feed.publish([job(f"j{revision}", revision) for revision in range(101, 109)])
+    async with follow.watch(Interest(), 102) as watcher:
+        told = seen(await watcher.next(LONG_SECONDS))
+        port.feed.publish([job("j108", 109), job("new", 110)])
+        await quiet(follow, port)
+        while told[-1][1] < 110:
+            told += seen(await watcher.next(LONG_SECONDS))
+    assert told == [(f"j{n}", n) for n in range(103, 108)] + [("j108", 109), ("new", 110)]
+
+
 async def test_a_leader_that_goes_ends_all_watches_and_the_next_serves_new_ones() -> None:
     port = FeedPort()
     follow = follow_of(port)

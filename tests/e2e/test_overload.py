@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from broker.services.transport import HANDSHAKE_SECONDS_MAX, JOIN_CONNECTIONS_MA
 from suan.client import Client
 from suan.errors import ResourceExhausted
 from suan.ids import new_id
-from suan.models import JobSpec, JobState, Variant
+from suan.models import ArrayRange, JobSpec, JobState, Variant
 from suan.status import decode
 from suan.v1.job_pb2 import JOB_STATE_CANCELLED as CANCELLED
 from suan.v1.jobs_service_pb2 import JobSubmission, ListRequest, SubmitRequest, WatchRequest
@@ -46,6 +47,7 @@ QUEUED = 20_000
 BYTES_PER_JOB_MAX = 2_000  # so that a million fit into 2 GiB
 BYTES_PER_WATCHER_MAX = MIB
 SILENT = 50
+ARRAY_JOBS = 1_700  # more than any page
 JOB = JobSpec((Variant("ascend-910b", run="true"),), name="one")
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -114,6 +116,23 @@ def test_a_long_queue(federation: Federation, run: Run) -> None:
             request.page_token = page.next_page_token
             page = jobs.List(request)
             assert not page.jobs
+
+
+def test_a_large_array_is_watched_whole(federation: Federation, run: Run) -> None:
+    wish = replace(JOB, array=ArrayRange(1, ARRAY_JOBS))
+
+    async def watch() -> None:
+        async with Client.connect(address=federation.address, identity=federation.user) as client:
+            ids = {item.id for item in await client.submit(wish)}
+            array_id = (await client.get(min(ids))).array_id
+            seen: set[str] = set()
+            async with asyncio.timeout(60):
+                async for job in client.watch([array_id]):
+                    seen.add(job.id)
+                    if seen == ids:
+                        return
+
+    run(watch())
 
 
 def test_watchers_that_read_nothing(federation: Federation, run: Run) -> None:

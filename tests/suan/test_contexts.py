@@ -148,3 +148,22 @@ def test_a_spoilt_file_is_named_and_kept(environ: dict[str, str], text: bytes) -
     assert code_of(load_contexts, environ) == "ContextFileMalformed"
     assert code_of(save_context, DEMO, environ) == "ContextFileMalformed"
     assert path.read_bytes() == text
+
+
+def test_several_brokers_are_one_address(environ: dict[str, str]) -> None:
+    several = Context("china", "a.example.cn:443,b.example.cn:443", "/identities/china")
+    save_context(several, environ)
+    assert resolve(None, None, environ) == several
+    text = context_path(environ).read_text()
+    assert "- a.example.cn:443\n    - b.example.cn:443" in text
+    assert resolve(None, "c:1, d:2", environ).address == "c:1,d:2"
+    assert code_of(resolve, None, "c:1,d", environ) == "AddressInvalid"
+
+
+def test_a_list_may_stand_in_the_file(environ: dict[str, str]) -> None:
+    path = context_path(environ)
+    path.parent.mkdir()
+    path.write_text("contexts: {a: {address: [h:1, h:2], identity: /i}}\ncurrent: a\n")
+    assert resolve(None, None, environ).address == "h:1,h:2"
+    path.write_text("contexts: {a: {address: [], identity: /i}}\n")
+    assert code_of(load_contexts, environ) == "ContextFileMalformed"
