@@ -23,8 +23,7 @@ from suan.errors import InvalidRequest
 from suan.identity.principal import Principal
 from suan.v1 import job_pb2, jobs_service_pb2
 
-PAGE_SIZE = 500  # jobs of the present state read at once
-PRESENT_JOBS_MAX = 1_000  # of a watch of everything; named jobs and arrays are shown whole
+PAGE_SIZE = 1_000  # jobs of the present state that are read at once
 RESPONSE_BYTES_MAX = 64 << 10  # but for one job that is larger
 WRITERS_AT_ONCE = 4
 MESSAGES_KEPT = 10_000  # jobs as messages, for the next watcher
@@ -45,11 +44,13 @@ class Watching:
         """Responses for ever. Raises InvalidRequest, ResourceExhausted (TooManyWatchers)."""
         wanted = frozenset(ids)
         interest = Interest(wanted, caller.tenant, caller.site)
+        whole = bool(token)  # who went on before must not miss the end of an old job
         async with self._follow.watch(interest, revision_of(token)) as watcher:
             while True:
                 changes = await watcher.next(QUIET_SECONDS)
                 if changes.reset:
-                    said = self._present(caller, wanted, watcher)
+                    said = self._present(caller, wanted, watcher, whole)
+                    whole = True
                 else:
                     said = self._changed(caller, changes)
                 async with aclosing(said) as responses:
@@ -66,12 +67,12 @@ class Watching:
                 yield _response(jobs, str(jobs[-1].revision))
 
     async def _present(
-        self, caller: Principal, wanted: frozenset[str], watcher: Watcher
+        self, caller: Principal, wanted: frozenset[str], watcher: Watcher, whole: bool
     ) -> AsyncGenerator[Any, None]:
         """The jobs as they are. Only the last message says where to go on: a break begins anew."""
         first = last = 0
         said = _response([], "", reset=True)
-        async for page in self._pages(caller, wanted):
+        async for page in self._pages(caller, wanted, whole):
             first, last = first or page.revision, page.revision
             seen = [job for job in page.jobs if _sees(caller, job)]
             async with aclosing(self._parts(seen)) as written:
@@ -85,21 +86,21 @@ class Watching:
         yield said
 
     async def _pages(
-        self, caller: Principal, wanted: frozenset[str]
+        self, caller: Principal, wanted: frozenset[str], whole: bool
     ) -> AsyncGenerator[JobPage, None]:
-        query = ListJobs(tenant=caller.tenant, page_size=PRESENT_JOBS_MAX, site=caller.site)
+        """The jobs and arrays that are wanted; else all, or the newest when not `whole`."""
+        query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE, site=caller.site)
         if not wanted:
-            yield await self._port.read(query)
+            yield (page := await self._port.read(query))
+            while whole and page.next_before:
+                yield (page := await self._port.read(replace(query, before=page.next_before)))
             return
-        named: JobPage = await self._port.read(replace(query, ids=tuple(wanted)))
-        yield named
+        yield (named := await self._port.read(replace(query, ids=tuple(wanted))))
         for array_id in wanted - {job.id for job in named.jobs}:
             query = ListJobs(tenant=caller.tenant, page_size=PAGE_SIZE, array_id=array_id)
-            page: JobPage = await self._port.read(query)
-            yield page
+            yield (page := await self._port.read(query))
             while page.next_before:
-                page = await self._port.read(replace(query, before=page.next_before))
-                yield page
+                yield (page := await self._port.read(replace(query, before=page.next_before)))
 
     async def _parts(self, jobs: list[Job]) -> AsyncGenerator[list[job_pb2.Job], None]:
         """As `parts`; of a crowd that is owed much few write at once: others want to be heard."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from campaign import LIMITS, MODELS, SITES, Load, require_once
-from witness import SIGN, Witness
+from witness import SIGN, Witness, processes_left
 
-from bench.etcd import etcd_is_installed
+from bench.etcd import etcd_is_installed, free_ports
 from bench.federation import wait_until
 from bench.several import SeveralBrokers
 from suan.client import Client
@@ -25,17 +29,20 @@ PROMPT_SECONDS = 5.0  # far below the lease of the lead: nobody has waited for i
 # A job that works until it is told to end, whatever becomes of the brokers.
 HELD = SIGN + 'until [ -e "$WITNESS.end" ]; do sign alive; sleep 0.1; done; sign stop'
 
+EXAMPLE = Path(__file__).parents[2] / "deploy/examples/failover/run.py"
+LEADS = re.compile(r"broker (\w) leads; try: kill -9 (\d+)")
+
 pytestmark = [
     pytest.mark.skipif(not etcd_is_installed(), reason="needs etcd: deploy/servers.sh installs it"),
     pytest.mark.timeout(400),  # of which a quiet machine needs the sixth part
 ]
 
 
-@pytest.fixture(scope="module")
-def federation() -> Iterator[SeveralBrokers]:
+@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.slow)])
+def federation(request: pytest.FixtureRequest) -> Iterator[SeveralBrokers]:
     """Shared by the tests; each leaves both brokers running."""
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
-        made = SeveralBrokers(Path(name), "local", LIMITS)
+        made = SeveralBrokers(Path(name), request.param, LIMITS)
         try:
             made.start_broker()
             made.join(*SITES)
@@ -73,7 +80,7 @@ def test_no_job_notices_that_the_leader_is(
     (other,) = federation.brokers.keys() - {leader}
     wait_until(lambda: load.accepted, "jobs to be accepted")
 
-    federation.brokers[leader].send(number)
+    federation.send(leader, number)
     taken = len(load.accepted)
     wait_until(lambda: len(load.accepted) > taken + 1, "more of them", TAKE_OVER_SECONDS)
     assert federation.leaders() == [other]
@@ -84,7 +91,7 @@ def test_no_job_notices_that_the_leader_is(
             assert [attempt.epoch for attempt in job.attempts] == [1]
 
     if number is signal.SIGSTOP:  # it wakes, and must not believe that it leads still
-        federation.brokers[leader].send(signal.SIGCONT)
+        federation.send(leader, signal.SIGCONT)
     else:
         federation.brokers[leader].wait()
         federation.start_one(leader)
@@ -135,3 +142,31 @@ def test_a_broker_that_stands_by_ends_when_it_is_told(federation: SeveralBrokers
     assert time.monotonic() - begun < PROMPT_SECONDS
     federation.start_one(other)
     assert federation.leaders() == [leader]
+
+
+def test_the_example_shows_a_fail_over(tmp_path: Path) -> None:
+    shift = str(free_ports(1)[0] // 2 + 1_000)  # which all of its ports bear
+    script = [sys.executable, str(EXAMPLE), str(tmp_path), "--shift-ports", shift]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as example:
+        said = ""
+
+        def leader() -> tuple[str, int]:
+            nonlocal said
+            assert example.stdout is not None
+            while (found := LEADS.search(said)) is None:
+                line = example.stdout.readline()
+                assert line, f"it ended: {said}"
+                said += line
+            said = said[found.end() :]
+            return found[1], int(found[2])
+
+        try:
+            first, pid = leader()
+            os.kill(pid, signal.SIGKILL)
+            second, _ = leader()
+            assert {first, second} == {"a", "b"}
+        finally:
+            example.send_signal(signal.SIGINT)
+            example.communicate(timeout=TAKE_OVER_SECONDS)
+    assert example.returncode == 0
+    assert not processes_left(tmp_path)

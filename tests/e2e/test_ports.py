@@ -54,6 +54,10 @@ def test_nothing_is_answered_in_the_clear(federation: Federation) -> None:
 
 def test_the_samples_can_be_read() -> None:
     assert load_broker_config(SAMPLES / "broker.yaml", {}).runtime == "ray"
+    for name in ("broker-a.yaml", "broker-b.yaml"):
+        broker = load_broker_config(SAMPLES / "failover" / name, {})
+        assert broker.has_peers and broker.etcd is not None
+        assert len(broker.etcd.endpoints) == 3
     for site, cards in (("shenzhen", 32), ("zhengzhou", 32), ("guiyang", 16)):
         agent = load_agent_config(SAMPLES / f"{site}.yaml", catalogue.load())
         pools = agent.declared_pools
