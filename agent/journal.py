@@ -3,7 +3,8 @@
 A batch of records is one transaction, on the disk when `commit` returns (WAL, full sync).
 Loading gives the records that build the state again. Elapsed seconds mean nothing in
 another process, so each commit notes the clocks beside them and loading moves them over;
-after a reboot a lease's end counts as passed. Knows records and SQL; decides nothing.
+the first commit after it writes them as moved, for its clocks are noted for all of them.
+After a reboot a lease's end counts as passed. Knows records and SQL; decides nothing.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open or create. Raises InternalError (JournalUnreadable, JournalTooNew)."""
         self._path = path
+        self._moved: tuple[Record, ...] | None = None  # as loaded, until they are written so
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._prepare()
@@ -102,14 +104,18 @@ class Journal:
     def load(self, now: ClockReading) -> tuple[Record, ...]:
         """The records that build the state again. Raises InternalError (JournalUnreadable)."""
         try:
-            return tuple(self._load(now))
+            records = tuple(self._load(now))
+            self._moved = tuple(record for record in records if isinstance(record, _ELAPSED))
+            return records
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
             raise _unreadable(self._path, error) from error
 
     def commit(self, records: Iterable[Record], now: ClockReading) -> None:
         """Make a batch durable, all or nothing. Raises JournalFull."""
         batch = _Batch()
-        for record in records:
+        if self._moved is not None:
+            batch.facts.update(renewed=None, extended=None)
+        for record in (*(self._moved or ()), *records):
             _GATHER[type(record)](batch, record)
         batch.facts["clock"] = json.dumps(asdict(now))
         try:
@@ -123,6 +129,7 @@ class Journal:
                 raise
         except sqlite3.Error as error:
             raise JournalFull(f"{self._path}: {error}") from error
+        self._moved = None
 
     # --- opening and loading -------------------------------------------------------
 
@@ -155,9 +162,9 @@ class Journal:
         shift = now.shift_from(ClockReading(**json.loads(clock))) if clock else None
         for row in select("SELECT * FROM attempts ORDER BY accepted_at, name"):
             yield AttemptPut(moved(attempt_of(row), shift))
-        if shift is not None and "renewed" in facts:
+        if shift is not None and facts.get("renewed") is not None:
             yield LeasesRenewed(facts["renewed"] + shift)
-        if shift is not None and "extended" in facts:
+        if shift is not None and facts.get("extended") is not None:
             sent_at, until = json.loads(facts["extended"])
             yield LeasesExtended(sent_at + shift, until + shift)
         # Numbers go on from the last one given, though its report may be long gone.
@@ -234,6 +241,9 @@ _GATHER: dict[type[Record], Any] = {
     ReportsDropped: _Batch.drop_reports,
     ReportsNumbered: _Batch.number_reports,
 }
+
+
+_ELAPSED = AttemptPut | LeasesRenewed | LeasesExtended  # records with elapsed seconds
 
 
 def _unreadable(path: Path, error: Exception) -> SuanError:

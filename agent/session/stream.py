@@ -18,20 +18,18 @@ import grpc
 import grpc.aio
 
 from agent.session.lanes import LaneOverflow, Lanes
+from agent.session.reasons import REFUSALS, SILENCES, farewell, hint_of, refusal
 from agent.supervisor.messages import Closed, Event, Opened
-from agent.supervisor.values import PROTOCOL_MAX, PROTOCOL_MIN
 from agent.wire.decode import Decoder, Goodbye, LogRequest
 from agent.wire.encode import LogAnswer, Send, SiteProfile, encode_parts, log_chunk
 from agent.wire.specs import SpecMissing
 from suan.errors import (
-    Conflict,
     InternalError,
     ResourceExhausted,
     SuanError,
     Unavailable,
 )
 from suan.retry import Backoff
-from suan.status import decode, sent_by_broker
 from suan.v1 import agents_service_pb2_grpc
 
 CONNECT_SECONDS = 10.0
@@ -43,15 +41,6 @@ STANDBY_FAILURES_MAX = 3
 RETRY_SPREAD = 0.25  # of the time that a broker tells us to wait, added at random
 
 log = logging.getLogger(__name__)
-
-_REFUSALS = frozenset({"NotLeader", "SessionRefused"})
-# How a stream ends of which the broker did not say why.
-_SILENCES = frozenset({"Unavailable", "BrokerSilent", "StreamBroken"})
-_HINTS = {
-    "SiteUnknown": "ask the administrator whether the site was removed, then join again",
-    "ProtocolUnknown": f"this agent speaks versions {PROTOCOL_MIN} to {PROTOCOL_MAX} of the"
-    " protocol: update whichever of agent and broker is older; what runs here runs on",
-}
 
 Connect = Callable[[], grpc.aio.Channel]
 Deliver = Callable[[Event], Awaitable[None]]
@@ -117,12 +106,12 @@ class Session:
             except SuanError as error:
                 if error.code == "SiteNameTaken" and not self._welcome:
                     raise
-                if error.code in _SILENCES:
+                if error.code in SILENCES:
                     self._on_silence()
                 self._note(error)
                 problem = error
             self._failures += problem.code != "BrokerPassedOver"  # the round goes on
-            if problem.code in _REFUSALS:
+            if problem.code in REFUSALS:
                 self._failures = min(self._failures, STANDBY_FAILURES_MAX)
             await self._backoff.sleep(self._pause_seconds(self._failures, problem))
 
@@ -147,7 +136,7 @@ class Session:
         """End that session; another follows."""
         stream = self._stream
         if stream is not None and stream.session == session:
-            hint = _HINTS.get(code, "")
+            hint = hint_of(code)
             self._end(stream, Unavailable(f"this agent ended the session: {code}", hint, code))
 
     def renew(self) -> None:
@@ -209,7 +198,7 @@ class Session:
         except TimeoutError as error:
             raise Unavailable("the stream broke", "", "StreamBroken") from error
         except grpc.RpcError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         finally:
             self._stream = None
             reader.close()
@@ -276,7 +265,7 @@ class _Reader:
             async for message in call:
                 for heard in self._decoder.decode(message):
                     if isinstance(heard, Goodbye):
-                        raise _farewell(heard)
+                        raise farewell(heard)
                     if isinstance(heard, LogRequest):
                         self._ask(self._owner.answer(self._stream, heard))
                     else:
@@ -300,18 +289,3 @@ class _Reader:
 
 async def _first(*waits: asyncio.Future[Any]) -> None:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _refusal(error: grpc.RpcError) -> SuanError:
-    """Why the broker, or the road to it, ended the stream."""
-    if error.code() is grpc.StatusCode.INTERNAL and not sent_by_broker(error):
-        # gRPC's own, among others when a broker refuses before our first word has left.
-        return Unavailable("the broker ended the session unheard", "", "SessionRefused")
-    return decode(error)
-
-
-def _farewell(goodbye: Goodbye) -> SuanError:
-    if goodbye.code == "SiteNameTaken":
-        hint = "stop the other agent, or ask the administrator for a site name of your own"
-        return Conflict(goodbye.message, hint, goodbye.code)
-    return Unavailable(goodbye.message, _HINTS.get(goodbye.code, ""), goodbye.code)

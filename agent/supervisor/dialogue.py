@@ -78,12 +78,13 @@ class Dialogue:
         return talk.anchors if talk is not None and talk.reconciled else None
 
     def reconciled(self, heartbeat_seconds: float, hello: bool, now: float) -> None:
-        """The broker has judged all that we hold; a heartbeat follows at once."""
+        """The broker has judged all that we hold. After a Hello a heartbeat follows at once;
+        else in its time, for while both sides differ each heartbeat asks for a reconcile."""
         talk = self._talk
         assert talk is not None
         self.beat_every(heartbeat_seconds)
-        talk.heartbeat_due = now
         if hello:
+            talk.heartbeat_due = now
             talk.reconciled = True
             talk.send_again(self._state.outbox, now)
 

@@ -86,6 +86,8 @@ class Core:
             started_elapsed=now.elapsed,
             ticked_elapsed=now.elapsed,
             heard_elapsed=now.elapsed,
+            wall_ahead=now.wall - now.elapsed,
+            wall_steady_since=now.elapsed,
         )
         maintenance.resume(self.memory, now.elapsed)
 

@@ -19,6 +19,9 @@ class Limits:
     bundles_bytes_max: int = 256 << 20
     bundle_unused_seconds: float = 3_600.0  # one that no job names makes room after so long
     retention_seconds: float = 7 * 86_400.0  # of finished jobs
+    # After a start, or a jump of the wall clock, so long nothing is forgotten for its age:
+    # longer than any client says its submission again.
+    settle_seconds: float = 3_600.0
     attempts_max: int = 10  # of one job, whoever was at fault
     specs_per_session_max: int = 10_000  # remembered as sent; beyond, sent again
     classes_per_round_max: int = 2_000

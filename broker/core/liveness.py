@@ -29,6 +29,7 @@ from broker.core.transaction import Transaction
 from scheduler.model import SiteState
 
 CHANGES_PER_TICK_MAX = 1_000  # of one kind, and of one site
+WALL_JUMP_SECONDS = 60.0  # of the wall clock against the elapsed one, between two ticks
 
 
 def on_tick(tx: Transaction, _event: Tick) -> None:
@@ -43,7 +44,8 @@ def on_tick(tx: Transaction, _event: Tick) -> None:
     end_maintenance(tx)
     _forget_holds(tx)
     _expire_unplaceable(tx)
-    _forget_finished(tx)
+    if _wall_is_steady(tx):
+        _forget_finished(tx)
 
 
 def silence_seconds(tx: Transaction, site: str) -> float:
@@ -124,6 +126,16 @@ def _expire_unplaceable(tx: Transaction) -> None:
             job = tx.state.jobs[job_id]
             if tx.now.wall - job.submitted_at > patience:
                 tx.change(job, JobEvent.EXPIRE, failure=failure)
+
+
+def _wall_is_steady(tx: Transaction) -> bool:
+    """Whether ages by wall time can be believed. After a jump by years a job that ended a
+    moment ago looks old, and its submission, said again late, would be taken for a new one."""
+    memory, ahead = tx.memory, tx.now.wall - tx.now.elapsed
+    if abs(ahead - memory.wall_ahead) > WALL_JUMP_SECONDS:
+        memory.wall_steady_since = tx.now.elapsed
+    memory.wall_ahead = ahead
+    return tx.now.elapsed - memory.wall_steady_since > tx.limits.settle_seconds
 
 
 def _forget_finished(tx: Transaction) -> None:

@@ -46,6 +46,8 @@ class Memory:
     # taken back only after the second (see `maintenance`).
     extended_until: float = 0.0
     takeback_after: float = 0.0
+    wall_ahead: float = 0.0  # of `elapsed`, when it was last looked at: a step of it is a jump
+    wall_steady_since: float = 0.0  # elapsed seconds of the start, or of the last jump
     drain_due: dict[str, float] = field(default_factory=dict)  # site -> elapsed seconds
     ignored: dict[Ignored, int] = field(default_factory=dict)  # how often, in this term
 

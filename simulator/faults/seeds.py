@@ -45,6 +45,12 @@ FOUND = (
         "simulation: a grant is judged by what was offered before or after its batch",
     ),
     Found(
+        1265,
+        "I2: a broker's wall clock jumped by years, a job that had just ended was forgotten for "
+        "its age, and a late copy of its submission was taken for a new one",
+        "liveness._wall_is_steady: nothing is forgotten for its age right after a start or a jump",
+    ),
+    Found(
         609,
         "I3: a job that fits into none of this seed's sites was queued for ever",
         "told as it is, as for seed 16",

@@ -11,7 +11,8 @@ from typing import Any
 import grpc.aio
 import pytest
 from scripted_broker import ScriptedBroker, serving
-from test_session import PROFILE, inventory
+from supervised import inventory
+from test_session import PROFILE
 
 from agent.session import dialler as module
 from agent.session.dialler import Dialler

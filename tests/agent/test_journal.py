@@ -14,7 +14,10 @@ from agent.journal import ClockReading, Journal, JournalFull
 from agent.supervisor import State
 from agent.supervisor.messages import (
     Launch,
+    LeasesExtended,
+    LeasesRenewed,
     MarkRaised,
+    Record,
     ReportsAcknowledged,
     RunStarted,
     StopReceived,
@@ -87,6 +90,35 @@ def test_a_lease_goes_on_in_the_next_process_by_the_longer_clock(path: Path) -> 
     again = loaded(path, later(40.0, elapsed=2.0))
     assert again.deadlines[run_name("j1", 1)] - 2.0 == pytest.approx(remaining - 40.0)
     assert again.deadlines[run_name("j2", 1)] == float("inf")
+
+
+@pytest.mark.parametrize("records", [(), (TermRaised(4),)])
+def test_a_lease_is_no_longer_after_two_restarts(path: Path, records: tuple[Record, ...]) -> None:
+    """What the first process wrote is not read by the clock of the second."""
+    site = lived(path)
+    remaining = site.state.deadlines[run_name("j1", 1)] - site.elapsed
+    second = Journal(path)
+    second.load(later(30.0, elapsed=5.0))
+    second.commit(records, later(31.0, elapsed=6.0))
+    second.close()
+    third = loaded(path, later(40.0, elapsed=2.0))
+    assert third.deadlines[run_name("j1", 1)] - 2.0 == pytest.approx(remaining - 40.0)
+    assert third.deadlines[run_name("j2", 1)] == float("inf")
+
+
+def test_a_renewal_of_an_earlier_boot_is_not_of_this_one(path: Path) -> None:
+    journal = Journal(path)
+    journal.load(NOW)
+    journal.commit((LeasesRenewed(9_000.0), LeasesExtended(9_000.0, 9_900.0)), NOW)
+    journal.close()
+    site = Site()
+    site.meet()
+    second = Journal(path)
+    second.load(later(30.0, elapsed=990.0, boot_id="boot-2"))
+    second.commit(site.give(grant()).records, later(40.0, elapsed=1_000.0, boot_id="boot-2"))
+    second.close()
+    third = loaded(path, later(41.0, elapsed=1_001.0, boot_id="boot-2"))
+    assert third.deadlines == pytest.approx({run_name("j1", 1): 1_600.0})
 
 
 @pytest.mark.parametrize("boot_id", ["boot-2", ""])

@@ -395,6 +395,13 @@ def test_reconcile_names_all_again(running: Site) -> None:
     assert reconcile.grant_seq_seen == 1
 
 
+def test_sides_that_differ_for_long_do_not_talk_without_a_pause(running: Site) -> None:
+    running.reply(running.beat(), reconcile=True)
+    judged = running.tell(VerdictsReceived(SESSION, term=1, hello=False))
+    assert not effects(judged, SendHeartbeat)
+    running.beat()  # in its time
+
+
 # --- what is said -----------------------------------------------------------------
 
 

@@ -54,6 +54,33 @@ def test_a_spec_stays_while_any_job_names_it() -> None:
     assert len(desk.state.specs) == 1
 
 
+@pytest.mark.parametrize("years", [10, -10])
+def test_a_jump_of_the_wall_clock_ages_no_job(years: int) -> None:
+    """Else a submission said again a little late would be taken for a new one."""
+    desk = Desk(limits=with_limits(retention_seconds=DAY))
+    desk.submit("a", "b")
+    desk.advance(2 * HOUR)
+    desk.cancel("a")
+    desk.wall += years * 365 * DAY
+    desk.advance(1.0)
+    desk.advance(HOUR)
+    assert desk.submit("a")[0].existed
+    desk.advance(1.0)
+    assert ("a" in desk.state.jobs) == (years < 0)
+
+
+def test_a_new_leader_with_a_wrong_wall_clock_ages_no_job() -> None:
+    desk = Desk(limits=with_limits(retention_seconds=DAY))
+    desk.submit("a")
+    desk.cancel("a")
+    desk.wall += 10 * 365 * DAY
+    desk.restart()
+    desk.advance(HOUR)
+    assert "a" in desk.state.jobs
+    desk.advance(1.0)
+    assert "a" not in desk.state.jobs
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_long_job_that_ended_late_holds_up_no_others(restarted: bool) -> None:
     desk = Desk("east", limits=with_limits(retention_seconds=DAY))

@@ -120,9 +120,9 @@ async def standing_by(
             await broker.living
 
 
-def code_of(error: grpc.RpcError) -> tuple[Any, str]:
-    metadata = dict(error.trailing_metadata() or ())  # type: ignore[attr-defined]
-    return error.code(), metadata.get(CODE_KEY, "")  # type: ignore[attr-defined]
+def code_of(error: Any) -> tuple[Any, str]:
+    metadata = dict(error.trailing_metadata() or ())
+    return error.code(), metadata.get(CODE_KEY, "")
 
 
 NOT_LEADER = (grpc.StatusCode.UNAVAILABLE, "NotLeader")
@@ -153,8 +153,8 @@ async def test_a_broker_that_stands_by_refuses_every_call_and_says_why(
         ca_pem = (grounds.founded.broker / "ca.pem").read_bytes()
         async with join_channel(broker.listen.join, ca_pem) as channel:
             joining: Any = AgentsStub(channel)
-            request = agents_service_pb2.JoinRequest(site="a", token="t")
-            assert await refusal(joining.Join(request, timeout=SECONDS)) == NOT_LEADER
+            wish = agents_service_pb2.JoinRequest(site="a", token="t")
+            assert await refusal(joining.Join(wish, timeout=SECONDS)) == NOT_LEADER
 
 
 async def test_it_serves_when_it_leads_and_ends_all_calls_when_it_does_not(
@@ -164,21 +164,22 @@ async def test_it_serves_when_it_leads_and_ends_all_calls_when_it_does_not(
         broker.office.give(broker.store)
         await broker.until_it_serves()
         async with broker.channel(Role.USER) as user, broker.channel(Role.SITE) as site:
-            jobs, agents = JobsStub(user), AgentsStub(site)
-            watch: Any = jobs.Watch(jobs_service_pb2.WatchRequest(), timeout=SECONDS)  # type: ignore[call-arg]
+            jobs: Any = JobsStub(user)
+            agents: Any = AgentsStub(site)
+            watch = jobs.Watch(jobs_service_pb2.WatchRequest(), timeout=SECONDS)
             assert (await watch.read()).reset
-            session: Any = agents.Session(timeout=SECONDS)  # its agent says no word
+            session = agents.Session(timeout=SECONDS)  # its agent says no word
 
             broker.office.give(None)
             assert await refusal(watch) == NOT_LEADER
             assert await refusal(session) == NOT_LEADER
-            offers = jobs.Offers(jobs_service_pb2.OffersRequest(), timeout=SECONDS)  # type: ignore[call-arg]
+            offers = jobs.Offers(jobs_service_pb2.OffersRequest(), timeout=SECONDS)
             assert await refusal(offers) == NOT_LEADER
             assert await broker.health() == [SERVING, *[NOT_SERVING] * len(SERVICES)]
 
             broker.office.give(broker.store)
             await broker.until_it_serves()
-            await jobs.Offers(jobs_service_pb2.OffersRequest(), timeout=SECONDS)  # type: ignore[call-arg]
+            await jobs.Offers(jobs_service_pb2.OffersRequest(), timeout=SECONDS)
         assert broker.office.term == 2
 
 
@@ -219,7 +220,8 @@ async def test_a_herd_of_sites_is_admitted_by_and_by_and_heartbeats_are_not_held
                 await refused.read()
             status, code = code_of(caught.value)
             assert (status, code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TooManyHellos")
-            metadata = dict(caught.value.trailing_metadata())  # type: ignore[attr-defined]
+            refusing: Any = caught.value
+            metadata = dict(refusing.trailing_metadata())
             assert 0 < float(metadata["suan-retry-after"]) <= 1.0
 
             for seq in range(1, 20):  # far more than the bucket holds

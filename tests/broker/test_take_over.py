@@ -68,7 +68,7 @@ class Term:
 
     async def job(self, job_id: str) -> Job:
         found = await self.leader.read(GetJob(job_id, "lab"))
-        assert found.job is not None
+        assert isinstance(found.job, Job)
         return found.job
 
     async def pass_time(self, elapsed: float) -> None:

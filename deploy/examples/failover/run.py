@@ -35,7 +35,8 @@ resources:
   accelerators: nvidia-h20:1
 run: for second in $(seq 600); do echo "still here at second $second"; sleep 1; done
 """
-LOOK_SECONDS, WAIT_SECONDS, AWAY_SECONDS = 0.5, 60.0, 5.0
+LOOK_SECONDS, WAIT_SECONDS = 0.5, 60.0
+AWAY_SECONDS = 15.0  # of a broker that was killed: so that the other one takes over
 AGENT = """\
 site: guiyang
 broker: [{brokers}]
