@@ -100,7 +100,7 @@ class Transport:
                 asked_seconds=_asked_seconds,
             )
         except grpc.RpcError as error:
-            raise await self._explained(search.refusal or error) from error
+            raise await self._explained(search.refusal or search.unreached or error) from error
 
     async def stream(
         self,
@@ -176,6 +176,7 @@ class _Search:
     transport: Transport
     failures: int = 0
     refusal: grpc.RpcError | None = None  # a broker's own words are worth more than ours
+    unreached: grpc.RpcError | None = None  # and no broker at all is more than a try cut short
     _told: bool = False
     _timeouts: int = 0
 
@@ -192,7 +193,9 @@ class _Search:
         self.failures += 1
         self._timeouts += error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         if sent_by_broker(error):
-            self.refusal = error
+            self.refusal, self.unreached = error, None
+        elif _without_broker(error):
+            self.unreached = error
         if error.code() in _BROKEN:
             silent = error.code() in _AGAIN and not sent_by_broker(error)
             turns.pass_on(number, silent=silent)

@@ -39,12 +39,14 @@ class SimulatedJournal:
         self._renewed: float | None = None
         self._extended: LeasesExtended | None = None
         self._clock: ClockReading | None = None
+        self._shift: float | None = 0.0  # of what is written, to the clock of who loaded it last
 
     def load(self, now: ClockReading) -> Iterator[Record]:
         """The records that build the state again, on the reader's clock."""
         yield TermRaised(self._term)
         yield from self._marks.values()
         shift = now.shift_from(self._clock) if self._clock is not None else None
+        self._shift = shift
         for attempt in self._attempts.values():
             yield AttemptPut(moved(attempt, shift))
         if shift is not None and self._renewed is not None:
@@ -56,10 +58,24 @@ class SimulatedJournal:
             yield ReportAdded(self._outbox[number])
 
     def commit(self, records: Iterable[Record], now: ClockReading) -> None:
-        """Durable from here on."""
+        """Durable from here on; the first one after a load moves what the one before wrote."""
+        self._move()
         for record in records:
             _WRITERS[type(record)](self, record)
         self._clock = now
+
+    def _move(self) -> None:
+        shift, self._shift = self._shift, 0.0
+        if shift == 0.0:
+            return
+        self._attempts = {name: moved(each, shift) for name, each in self._attempts.items()}
+        renewed, extended = self._renewed, self._extended
+        self._renewed = renewed + shift if renewed is not None and shift is not None else None
+        self._extended = (
+            LeasesExtended(extended.sent_at + shift, extended.until + shift)
+            if extended is not None and shift is not None
+            else None
+        )
 
     def _raise_term(self, record: TermRaised) -> None:
         self._term = record.term

@@ -158,6 +158,12 @@ MUTANTS = (
         with_it="any-session-at-site",
     ),
     Mutant(
+        "journal-not-moved",
+        "leases in the journal are on the clock of the process that the journal names",
+        without.journal_not_moved,
+        ("crash-agent", "crash-agent-at", "cut", "maintain"),
+    ),
+    Mutant(
         "promise-not-kept",
         "what was promised never to start never starts",
         without.promise_not_kept,

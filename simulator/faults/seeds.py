@@ -45,6 +45,12 @@ FOUND = (
         "simulation: a grant is judged by what was offered before or after its batch",
     ),
     Found(
+        70,
+        "I1: an agent that began again twice read the lease that its first process had written "
+        "by the clock of its second, and renewed it by twenty minutes too many",
+        "agent.journal: the first commit of a process writes what it loaded as moved to its clock",
+    ),
+    Found(
         1265,
         "I2: a broker's wall clock jumped by years, a job that had just ended was forgotten for "
         "its age, and a late copy of its submission was taken for a new one",

@@ -180,6 +180,10 @@ def marks_not_durable(patches: Patches) -> None:
     patches.put(journal._WRITERS, MarkRaised, _always(None))
 
 
+def journal_not_moved(patches: Patches) -> None:
+    patches.set(journal.SimulatedJournal, "_move", _always(None))
+
+
 def promise_not_kept(patches: Patches) -> None:
     def promise(held: Any, id: Any, now: Any) -> None:
         if not held._state.knows(run_name(id.job_id, id.epoch)):
