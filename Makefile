@@ -40,7 +40,7 @@ proto: setup ## regenerate suan/v1 and the image of the wire from proto/suan/v1
 	@$(BIN)/python proto/generate.py
 	@$(BIN)/python proto/breaking.py --record
 
-bench: setup ## measure the whole road, beside Ray and Dask
+bench: setup servers ## measure the whole road with SQLite and etcd, beside Ray and Dask
 	@$(BIN)/python -m bench.endtoend $(ARGS)
 
 sim: setup ## faults in virtual time, every promise checked: make sim SEEDS=0:1000

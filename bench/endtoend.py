@@ -1,8 +1,9 @@
 """Jobs per second from submit to finish, durable at each step, beside Ray, Dask and Slurm.
 
-`python -m bench.endtoend` starts a broker (mTLS, SQLite with synchronous=FULL) and three
-agents whose backend does nothing, sends jobs through real gRPC and reads the times that the
-broker kept. The peers run no-op tasks on the same machine in the same run.
+`python -m bench.endtoend` starts a broker (mTLS) and three agents whose backend does
+nothing, sends jobs through real gRPC and reads the times that the broker kept: once with
+SQLite (synchronous=FULL) as the store and once with etcd, three nodes on this machine. The
+peers run no-op tasks on the same machine in the same run.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ import click
 
 from bench.federation import Federation, SiteSpec
 from bench.peers import PEERS
+from bench.several import SeveralBrokers
 from suan.channel import secure_channel
 from suan.ids import new_id
 from suan.models import JobSpec, Variant
@@ -35,6 +39,9 @@ IN_FLIGHT = 4
 CALL_SECONDS = 60.0
 RUN_SECONDS_MAX = 300.0
 PAGE = 1_000
+RUNTIMES = ("local", "ray")
+STORES = ("sqlite", "etcd")
+ETCD_PROGRAMS = ("etcd", "etcdctl")
 SITES = tuple(
     SiteSpec(
         name,
@@ -190,11 +197,14 @@ async def queue_memory(federation: Federation, count: int) -> dict[str, float]:
 
 def cpu_seconds(federation: Federation) -> dict[str, float]:
     """Processor time so far, of the broker and what it started, of all agents, and of us."""
-    return {
+    spent = {
         "broker": sum(map(_cpu_seconds, federation.broker.family())),
         "agents": sum(_cpu_seconds(pid) for a in federation.agents.values() for pid in a.family()),
         "client": time.process_time(),
     }
+    if isinstance(federation, SeveralBrokers):
+        spent["etcd"] = sum(_cpu_seconds(node.pid) for node in federation.etcd.nodes)
+    return spent
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -208,57 +218,95 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def run_suan(runtime: str, count: int, profile: Path | None) -> dict[str, float]:
-    """Both measurements on federations of their own."""
+@contextmanager
+def serving(runtime: str, store: str, profile: Path | None = None) -> Iterator[Federation]:
+    """One broker that serves, on a store of its own; both end with the context."""
     with tempfile.TemporaryDirectory(prefix="suan-bench-") as folder:
-        federation = Federation(Path(folder), runtime, profile=profile)
+        federation: Federation
+        if store == "etcd":
+            federation = SeveralBrokers(Path(folder), runtime, count=1)
+        else:
+            federation = Federation(Path(folder), runtime, profile=profile)
         try:
             federation.start_broker()
-            federation.join(*SITES)
-            found = asyncio.run(measure(federation, count))
+            yield federation
         finally:
             federation.stop()
-    if runtime == "local":
-        with tempfile.TemporaryDirectory(prefix="suan-bench-") as folder:
-            federation = Federation(Path(folder), runtime)
-            try:
-                federation.start_broker()
-                found |= asyncio.run(queue_memory(federation, 100_000))
-            finally:
-                federation.stop()
+
+
+def run_suan(runtime: str, store: str, count: int, profile: Path | None) -> dict[str, float]:
+    """The road's figures, and once those of a queue, which lies in memory with any store."""
+    with serving(runtime, store, profile) as federation:
+        federation.join(*SITES)
+        found = asyncio.run(measure(federation, count))
+    if (runtime, store) == ("local", "sqlite"):
+        with serving(runtime, store) as federation:
+            found |= asyncio.run(queue_memory(federation, 100_000))
     return found
+
+
+def stores_of(chosen: Sequence[str]) -> Sequence[str]:
+    """The stores to measure: those chosen, or all that can run here; says what is missing."""
+    missing = [name for name in ETCD_PROGRAMS if shutil.which(name) is None]
+    if not missing or (chosen and "etcd" not in chosen):
+        return chosen or STORES
+    lacks = (
+        f"no {' and no '.join(missing)} here; on Debian: apt-get install etcd-server etcd-client"
+    )
+    if chosen:
+        raise click.UsageError(lacks)
+    click.echo(f"without etcd: {lacks}", err=True)
+    return ("sqlite",)
 
 
 @click.command()
 @click.option("--jobs", default=30_000, show_default=True)
-@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(["local", "ray"]))
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(RUNTIMES))
+@click.option("--store", "stores", multiple=True, type=click.Choice(STORES))
 @click.option("--no-peers", is_flag=True, help="measure Suan alone")
-@click.option("--profile", type=click.Path(path_type=Path), help="where cProfile's figures go")
+@click.option("--profile", type=click.Path(path_type=Path), help="cProfile's file, with SQLite")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 def main(
-    jobs: int, runtimes: tuple[str, ...], no_peers: bool, profile: Path | None, output: str
+    jobs: int,
+    runtimes: tuple[str, ...],
+    stores: tuple[str, ...],
+    no_peers: bool,
+    profile: Path | None,
+    output: str,
 ) -> None:
-    """Measure, and print one line per system."""
-    results: dict[str, dict[str, float]] = {}
-    for runtime in runtimes or ("local", "ray"):
-        results[f"suan ({runtime})"] = run_suan(runtime, jobs, profile)
+    """Measure, and print Suan's figures side by side and one line per peer."""
+    roads = {
+        f"{runtime}, {store}": run_suan(runtime, store, jobs, profile)
+        for store in stores_of(stores)
+        for runtime in runtimes or RUNTIMES
+    }
+    peers: dict[str, float] = {}
     if not no_peers:
-        for name, peer in PEERS.items():
-            rate = peer()
-            if rate is not None:
-                results[name] = {"jobs_per_second": rate}
+        rates = {name: peer() for name, peer in PEERS.items()}
+        peers = {name: rate for name, rate in rates.items() if rate is not None}
     if output == "json":
+        results = {f"suan ({name})": found for name, found in roads.items()}
+        results |= {name: {"jobs_per_second": rate} for name, rate in peers.items()}
         click.echo(json.dumps({"machine": machine(), "results": results}, indent=2))
         return
-    click.echo(machine())
-    best = max(found["jobs_per_second"] for name, found in results.items() if "suan" in name)
-    for name, found in results.items():
-        rate = found["jobs_per_second"]
-        ratio = "" if "suan" in name else f"   {best / rate:8.1f} times slower"
-        click.echo(f"{name:18} {rate:10.1f} jobs/s{ratio}")
-        for key, value in found.items():
-            if key not in ("jobs_per_second", "jobs"):
-                click.echo(f"    {key:28} {value:12.1f}")
+    click.echo("\n".join([machine(), *table(roads), *comparison(roads, peers)]))
+
+
+def table(roads: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """A column for each of Suan's roads, a line for each figure; `-` where it was not taken."""
+    yield f"{'suan':28}" + "".join(f"{name:>15}" for name in roads)
+    for key in dict.fromkeys(key for found in roads.values() for key in found):
+        cells = (f"{found[key]:.1f}" if key in found else "-" for found in roads.values())
+        yield f"{key:28}" + "".join(f"{cell:>15}" for cell in cells)
+
+
+def comparison(
+    roads: Mapping[str, Mapping[str, float]], peers: Mapping[str, float]
+) -> Iterator[str]:
+    """A line for each peer, beside the fastest of Suan's roads."""
+    best = max(found["jobs_per_second"] for found in roads.values())
+    for name, rate in peers.items():
+        yield f"{name:18} {rate:10.1f} jobs/s   {best / rate:8.1f} times slower"
 
 
 def machine() -> str:

@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 
 def etcd_is_installed() -> bool:
-    return shutil.which("etcd") is not None
+    return all(shutil.which(program) for program in ("etcd", "etcdctl"))
 
 
 class Etcd:

@@ -36,19 +36,19 @@ allow_daemons() {
     fi
 }
 
-# Debian: the server alone is etcd-server; older releases have both in etcd.
+# Debian: the server and etcdctl are two packages; older releases have both in etcd.
 install_etcd() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q &&
-        { apt-get install -qy --no-install-recommends etcd-server ||
+        { apt-get install -qy --no-install-recommends etcd-server etcd-client ||
             apt-get install -qy --no-install-recommends etcd; }
 }
 
-if command -v etcd >/dev/null; then
+if command -v etcd >/dev/null && command -v etcdctl >/dev/null; then
     say "etcd is there"
     exit
 fi
-by_hand="install it, on Debian: sudo apt-get install etcd-server; tests that need it are skipped"
+by_hand="install it, on Debian: sudo apt-get install etcd-server etcd-client; tests that need it are skipped"
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     go_on "etcd is not installed, and this user cannot install it" "$by_hand"
 fi
