@@ -226,7 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     for tool in ("etcd", "openssl"):
         if shutil.which(tool) is None:
-            sys.exit(f"{tool} is not installed; on Debian: apt install etcd-server etcd-client openssl")
+            sys.exit(
+                f"{tool} is not installed; on Debian: apt install etcd-server etcd-client openssl"
+            )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     machine = Machine(asked.folder.absolute(), asked.shift_ports)
     machine.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,212 @@
+"""What a run of Slurm has beside what every run has: one part for each node.
+
+    runs/<name>/nodes.json       the nodes' names, in order of rank
+    runs/<name>/nodes/<rank>/    order.json, lease, stop, started, exit.json of that node's fence
+    runs/<name>/slurm.json       the number of Slurm's job, once there is one
+    runs/<name>/slurm.log        what Slurm and srun say
+    asks/<name>.<rank>           a node asks how long its lease is
+
+Files only; starts nothing and calls nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from agent.backends import Exit, LeaseClass, Phase, Reason, RunOrder, RunState
+from agent.backends.rundir import RunDirectory, sync_directory
+from agent.backends.slurm.node import PEER_ENDED
+from agent.clock import boot_id, boottime_ns, raw_ns
+
+GIVEN_UP = "given-up"  # its presence: no node of it gets a lease any more
+TOLD_TO_END = "the fence was told to end"  # by a signal, so by Slurm
+
+
+def split_order(run: RunDirectory, order: RunOrder) -> None:
+    """Write each node's part of a prepared run's order."""
+    document = run.order()
+    *setups, ranks = document["phases"]
+    ranks_per_node = len(ranks) // len(order.nodes)
+    for rank in range(len(order.nodes)):
+        own = ranks[rank * ranks_per_node : (rank + 1) * ranks_per_node]
+        phases = [*([setups[rank]] if setups else []), own]
+        part = run.path / "nodes" / str(rank)
+        part.mkdir(parents=True)
+        (part / "order.json").write_text(json.dumps({**document, "phases": phases}), "utf-8")
+    names = {"names": [node.name for node in order.nodes]}
+    (run.path / "nodes.json").write_text(json.dumps(names), "utf-8")
+
+
+def parts(run: RunDirectory) -> tuple[RunDirectory, ...]:
+    """The node parts of a run, in order of rank."""
+    names = json.loads((run.path / "nodes.json").read_text("utf-8"))["names"]
+    return tuple(RunDirectory(run.path / "nodes" / str(rank)) for rank in range(len(names)))
+
+
+def state_of(run: RunDirectory) -> RunState:
+    ended = run.exit()
+    if ended is not None:
+        return RunState(run.name, Phase.EXITED, ended)
+    running = all((part.path / "ranks.json").exists() for part in parts(run))
+    return RunState(run.name, Phase.RUNNING if running else Phase.STARTING)
+
+
+def job_id(run: RunDirectory) -> str:
+    """The number of Slurm's job; "" while none is noted."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return str(json.loads((run.path / "slurm.json").read_text("utf-8"))["job_id"])
+    return ""
+
+
+def note_job_id(run: RunDirectory, number: str) -> None:
+    write_durably(run.path / "slurm.json", {"job_id": number})
+
+
+def write_stop(run: RunDirectory, reason: str) -> None:
+    """Ask every node's fence to end; the first reason stands."""
+    for directory in (run, *parts(run)):
+        if not directory.wish_to_stop():
+            directory.write_stop(reason)
+
+
+def lease_of(run: RunDirectory) -> tuple[float, LeaseClass] | None:
+    """Seconds left on this machine's clocks; None where the lease is of another boot."""
+    try:
+        line = (run.path / "lease").read_text()
+        terms = json.loads(line.partition(" ")[2])
+        if terms["boot_id"] != boot_id():
+            return None
+        left_ns = min(terms["boottime_ns"] - boottime_ns(), terms["raw_ns"] - raw_ns())
+        return left_ns / 1e9, LeaseClass(terms["class"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def answer_asks(asks: Path, runs: Path) -> dict[str, float]:
+    """Answer every node that asks for its lease: the seconds left, by run. Raises OSError.
+
+    A run that has ended, or was given up, gets no answer any more.
+    """
+    answered: dict[str, float] = {}
+    for ask in asks.iterdir():
+        name, _, rank = ask.name.rpartition(".")
+        if not rank.isdecimal():
+            continue  # half written
+        run = RunDirectory(runs / name)
+        try:
+            nonce = str(json.loads(ask.read_text("utf-8"))["nonce"])
+            lease = lease_of(run)
+            over = (run.path / "exit.json").exists() or (run.path / GIVEN_UP).exists()
+            if lease is not None and not over:
+                _answer(run.path / "nodes" / rank, nonce, *lease)
+                answered[name] = seconds_of(*lease)
+        except (OSError, ValueError, KeyError):
+            pass  # it asks again
+        ask.unlink(missing_ok=True)
+    return answered
+
+
+def seconds_of(remaining_seconds: float, lease_class: LeaseClass) -> float:
+    """How long a fence with that lease may live; infinite where time does not end it."""
+    return remaining_seconds if lease_class is LeaseClass.RESTART else float("inf")
+
+
+def merged_exit(run: RunDirectory) -> Exit | None:
+    """How the whole run ended by its fences' records; None while one is missing.
+
+    The first that ended badly by itself tells why; those that it pulled along do not.
+    """
+    exits = [part.exit() for part in parts(run)]
+    ends = [ended for ended in exits if ended is not None]
+    if len(ends) < len(exits):
+        return None
+    bad = [ended for ended in ends if not ended.succeeded]
+    causes = [ended for ended in bad if not ended.detail.startswith(PEER_ENDED)]
+    first = min(causes or bad or ends, key=lambda ended: ended.ended_at)
+    began = [ended.started_at for ended in ends if ended.started_at]
+    return Exit(
+        name=run.name,
+        exit_code=first.exit_code,
+        signal=first.signal,
+        reason=first.reason,
+        started_at=min(began, default=0.0),
+        ended_at=max(ended.ended_at for ended in ends),
+        rank_codes=tuple(code for ended in ends for code in ended.rank_codes),
+        detail=first.detail,
+    )
+
+
+def write_exit(run: RunDirectory, ended: Exit) -> None:
+    """Record, durably, how a run ended."""
+    record = {
+        "exit_code": ended.exit_code,
+        "signal": ended.signal,
+        "reason": ended.reason.value,
+        "detail": ended.detail,
+        "started_at": ended.started_at,
+        "ended_at": ended.ended_at,
+        "rank_codes": list(ended.rank_codes),
+    }
+    write_durably(run.path / "exit.json", record)
+
+
+def close_parts(run: RunDirectory, reason: Reason, detail: str) -> bool:
+    """End every part that never began, for ever; whether none is left that did begin."""
+    closed = True
+    for part in parts(run):
+        if part.exit() is None:
+            if part.take_started():
+                part.write_exit(reason, detail)
+            else:
+                closed = False
+    return closed
+
+
+def give_up(run: RunDirectory, why: str) -> None:
+    """Answer no more questions for a lease, and tell the parts that may live to end."""
+    (run.path / GIVEN_UP).touch(0o600)
+    for part in parts(run):
+        if part.exit() is None and not part.wish_to_stop():
+            part.write_stop(why)
+
+
+def close_killed(run: RunDirectory, detail: str) -> None:
+    """Record the end of parts that began and are dead without a record, fence and all."""
+    for part in parts(run):
+        if part.exit() is None:
+            part.write_exit(Reason.UNKNOWN, detail, exit_code=137, signal=9)
+
+
+def carry_tools(directory: Path, *tools: Path) -> None:
+    """Put what the nodes run where they see it; a copy in use is never written over."""
+    directory.mkdir(mode=0o755, exist_ok=True)
+    for tool in tools:
+        new = directory / f"{tool.name}.new"
+        shutil.copyfile(tool, new)
+        new.replace(directory / tool.name)
+
+
+def write_durably(path: Path, document: dict[str, Any]) -> None:
+    new = path.with_name(path.name + ".new")
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_directory(path.parent)
+
+
+def _answer(part: Path, nonce: str, remaining_seconds: float, lease_class: LeaseClass) -> None:
+    document = {
+        "nonce": nonce,
+        "remaining_seconds": remaining_seconds,
+        "class": lease_class.value,
+    }
+    new = part / "answer.new"
+    new.write_text(json.dumps(document), "utf-8")
+    new.replace(part / "answer")

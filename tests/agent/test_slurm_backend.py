@@ -1,0 +1,343 @@
+# ruff: noqa: ASYNC110
+"""Runs through a real Slurm on loopback: started, found again, stopped, never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import alive, until
+from support_slurm import ASCEND, SlurmSite, missing_tools, running_slurm
+
+from agent.backends import BackendRefused, Exit, Launch, NodeShare, Phase, Reason, RunOrder, Stream
+from agent.backends.slurm.backend import SlurmBackend
+from agent.backends.slurm.command import NodePlace, SlurmSettings
+from agent.clock import lease_now
+from agent.probes.run import ProbeFailed
+from agent.probes.slurm_capacity import CardType
+from agent.probes.slurm_read import Slurm
+from agent.slurm_survey import SlurmSurvey
+
+JOB = "0192f3a4-7777-7abc-8def-000000000001"
+NODES = tuple(NodeShare(name, "127.0.0.1", (0, 1)) for name in ASCEND.names)
+PLACES = {name: NodePlace("ascend", "npu:910b") for name in ASCEND.names}
+PATIENCE_SECONDS = 60.0
+
+pytestmark = pytest.mark.skipif(
+    bool(missing_tools()), reason=f"Slurm is not installed here: {', '.join(missing_tools())}"
+)
+
+
+@pytest.fixture(scope="module")
+def slurm_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmSite]:
+    with running_slurm(tmp_path_factory.mktemp("slurm") / "site") as site:
+        yield site
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "état 站点"
+
+
+def order(run: str, epoch: int = 1, **fields: Any) -> RunOrder:
+    given = {"nodes": NODES[:1], "cards_per_node": 2, "kind": "npu", "grace_seconds": 20.0}
+    return RunOrder(f"suan-{JOB}-{epoch}", JOB, epoch, "shenzhen", run=run, **(given | fields))
+
+
+def lease(seconds: float = 600.0) -> float:
+    return lease_now() + seconds
+
+
+@asynccontextmanager
+async def backend(
+    site: SlurmSite, state: Path, way: Slurm | None = None
+) -> AsyncIterator[SlurmBackend]:
+    opened = SlurmBackend(
+        state,
+        {"PATH": os.environ["PATH"], "HOME": "/root", "AGENT_KEY": "hunter2"},
+        {"HF_HUB_OFFLINE": "1"},
+        SlurmSettings(PLACES, python=sys.executable),
+        way or Slurm(site.environment),
+        query_seconds=0.5,
+    )
+    await opened.open()
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def next_exit(of: SlurmBackend) -> Exit:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await anext(of.exits())  # type: ignore[call-overload]
+
+
+async def log(of: SlurmBackend, name: str, rank: int = 0) -> str:
+    return (await of.read_log(name, rank, Stream.STDOUT, 0, 1 << 20)).data.decode()
+
+
+async def reached(of: SlurmBackend, name: str, phase: Phase) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (found := await of.find(name)) is None or found.phase is not phase:
+            await asyncio.sleep(0.05)
+
+
+def nobody(pool: str, node: str) -> frozenset[int]:
+    return frozenset()
+
+
+def job_names(site: SlurmSite, states: str) -> list[str]:
+    return site.call("squeue", "-h", "-t", states, "-o", "%j").split()
+
+
+async def test_a_run_from_start_to_forgetting(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        wish = order('echo "$SLURM_JOB_ID"; env; echo result > "$SUAN_OUTPUT_DIR"/result')
+        assert await slurm.find(wish.name) is None
+        await slurm.submit(wish, lease())
+        await slurm.submit(wish, lease())
+        ended = await next_exit(slurm)
+        assert (ended.name, ended.exit_code, ended.reason) == (wish.name, 0, Reason.EXITED)
+        number, *variables = (await log(slurm, wish.name)).splitlines()
+        assert number.isdecimal()
+        assert "SUAN_ACCELERATORS_PER_NODE=2" in variables
+        assert "HF_HUB_OFFLINE=1" in variables
+        assert not any("hunter2" in line for line in variables)
+        assert (state / "outputs" / JOB / "1" / "result").read_text() == "result\n"
+        await slurm.forget(wish.name)
+        assert await slurm.list() == ()
+
+
+async def test_a_gang_has_a_rank_for_each_card_of_each_node(
+    slurm_site: SlurmSite, state: Path
+) -> None:
+    async with backend(slurm_site, state) as slurm:
+        wish = order(
+            'echo "$RANK/$WORLD_SIZE on $SUAN_NODE_RANK at $MASTER_ADDR:$MASTER_PORT"',
+            nodes=NODES,
+            launch=Launch.PER_CARD,
+            setup="echo ready",
+        )
+        await slurm.submit(wish, lease())
+        ended = await next_exit(slurm)
+        assert ended.rank_codes == (0, 0, 0, 0), ended
+        said = [await log(slurm, wish.name, rank) for rank in range(4)]
+        ranks = [line for text in said for line in text.splitlines() if line != "ready"]
+        assert [line.partition(" at ")[0] for line in ranks] == [
+            "0/4 on 0",
+            "1/4 on 0",
+            "2/4 on 1",
+            "3/4 on 1",
+        ]
+        assert len({line.partition(" at ")[2] for line in ranks}) == 1
+
+
+async def test_a_gang_ends_whole(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        wish = order(
+            'if [ "$SUAN_NODE_RANK" = 1 ]; then exit 3; fi; trap "echo saved; exit 0" TERM;'
+            " while :; do sleep 0.05; done",
+            nodes=NODES,
+        )
+        await slurm.submit(wish, lease())
+        ended = await next_exit(slurm)
+        assert (ended.reason, ended.exit_code) == (Reason.EXITED, 3)
+
+
+async def test_a_crashed_agent_finds_its_run_again(slurm_site: SlurmSite, state: Path) -> None:
+    gate = state.parent / "gate"
+    wish = order(f"while [ ! -e '{gate}' ]; do sleep 0.05; done; echo done")
+    async with backend(slurm_site, state) as slurm:
+        await slurm.submit(wish, lease())
+        await reached(slurm, wish.name, Phase.RUNNING)
+    async with backend(slurm_site, state) as slurm:
+        assert await slurm.list() == (wish.name,)
+        await slurm.submit(wish, lease())
+        assert job_names(slurm_site, "all").count(wish.name) >= 1
+        assert job_names(slurm_site, "RUNNING") == [wish.name]
+        gate.touch()
+        assert (await next_exit(slurm)).succeeded
+        assert await log(slurm, wish.name) == "done\n"
+
+
+async def test_a_run_that_is_stopped(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        wish = order('trap "echo bye; exit 0" TERM; while :; do sleep 0.05; done')
+        await slurm.submit(wish, lease())
+        await reached(slurm, wish.name, Phase.RUNNING)
+        await slurm.stop(wish.name, "Cancelled")
+        ended = await next_exit(slurm)
+        assert (ended.reason, ended.detail) == (Reason.STOPPED, "Cancelled")
+        assert await log(slurm, wish.name) == "bye\n"
+
+
+async def test_a_run_that_waits_is_stopped_for_good(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        first = order("while :; do sleep 0.05; done", cards_per_node=8)
+        await slurm.submit(first, lease())
+        await reached(slurm, first.name, Phase.RUNNING)
+        second = order("echo never", epoch=2, cards_per_node=8)
+        await slurm.submit(second, lease())
+        await slurm.stop(second.name, "Cancelled")
+        ended = await next_exit(slurm)
+        assert (ended.name, ended.reason, ended.started_at) == (second.name, Reason.STOPPED, 0.0)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while second.name in job_names(slurm_site, "PENDING"):
+                await asyncio.sleep(0.1)
+        await slurm.stop(first.name, "Cancelled")
+        assert (await next_exit(slurm)).name == first.name
+
+
+async def test_a_lease_that_is_not_renewed_ends_the_run(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        wish = order("while :; do sleep 0.05; done", grace_seconds=1.0)
+        await slurm.submit(wish, lease(6.0))
+        assert (await next_exit(slurm)).reason is Reason.LEASE_ENDED
+
+
+async def test_a_job_that_the_site_cancels(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        wish = order("while :; do sleep 0.05; done")
+        await slurm.submit(wish, lease())
+        await reached(slurm, wish.name, Phase.RUNNING)
+        slurm_site.call("scancel", f"--name={wish.name}")
+        ended = await next_exit(slurm)
+        assert (ended.reason, ended.detail) == (Reason.STOPPED, "SitePaused")
+
+
+class LostAnswer(Slurm):
+    """A Slurm whose `sbatch` is not heard of again; `reaches` it or not."""
+
+    def __init__(self, site: SlurmSite, reaches: bool) -> None:
+        super().__init__(site.environment)
+        self._reaches = reaches
+
+    async def call(self, tool: str, *arguments: str, text: bytes = b"") -> str:
+        if tool == "sbatch":
+            if self._reaches:
+                await super().call(tool, *arguments, text=text)
+            raise ProbeFailed("ToolTimedOut", "sbatch gave no answer")
+        return await super().call(tool, *arguments, text=text)
+
+
+@pytest.mark.parametrize("reaches", [True, False])
+async def test_a_submission_without_an_answer(
+    slurm_site: SlurmSite, state: Path, reaches: bool
+) -> None:
+    async with backend(slurm_site, state, LostAnswer(slurm_site, reaches)) as slurm:
+        wish = order("echo once")
+        with pytest.raises(ProbeFailed):
+            await slurm.submit(wish, lease())
+        assert await slurm.find(wish.name) is not None
+        ended = await next_exit(slurm)
+        assert ended.reason is (Reason.EXITED if reaches else Reason.LAUNCH_FAILED)
+        if reaches:
+            assert await log(slurm, wish.name) == "once\n"
+
+
+DYING_AGENT = """
+import asyncio, os, signal, sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}]
+import test_slurm_backend as tests
+from agent.backends.slurm.backend import SlurmBackend
+from agent.backends.slurm.command import SlurmSettings
+from agent.probes.slurm_read import Slurm
+
+class Dying(Slurm):
+    async def call(self, tool, *arguments, text=b""):
+        if tool == "sbatch" and {after!r}:
+            await super().call(tool, *arguments, text=text)
+        if tool == "sbatch":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await super().call(tool, *arguments, text=text)
+
+async def main():
+    settings = SlurmSettings(tests.PLACES, python=sys.executable)
+    backend = SlurmBackend(Path({state!r}), {{}}, {{}}, settings, Dying({environment!r}))
+    await backend.open()
+    await backend.submit(tests.order("echo once"), tests.lease())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_an_agent_killed_in_the_middle_of_a_submission(
+    slurm_site: SlurmSite, state: Path, after: bool
+) -> None:
+    script = DYING_AGENT.format(
+        tests=str(Path(__file__).parent),
+        after=after,
+        state=str(state),
+        environment=slurm_site.environment,
+    )
+    root = str(Path(__file__).parents[2])
+    died = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", script], cwd=root, env={"PYTHONPATH": root}
+    )
+    assert died.returncode == -signal.SIGKILL
+    async with backend(slurm_site, state) as slurm:
+        await slurm.submit(order("echo twice"), lease())
+        ended = await next_exit(slurm)
+        assert ended.reason is (Reason.EXITED if after else Reason.LAUNCH_FAILED)
+        assert await log(slurm, ended.name) == ("once\n" if after else "")
+
+
+async def test_a_node_that_slurm_lost_lets_nothing_live(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        wish = order('echo $$ > "$SUAN_OUTPUT_DIR"/pid; exec sleep 1000')
+        await slurm.submit(wish, lease())
+        await reached(slurm, wish.name, Phase.RUNNING)
+        written = state / "outputs" / JOB / "1" / "pid"
+        pid = int(until(lambda: written.exists() and written.read_text().strip()))
+        slurm_site.kill("npu1")
+        slurm_site.call("scontrol", "update", "NodeName=npu1", "State=DOWN", "Reason=burnt")
+        ended = await next_exit(slurm)
+        assert ended.reason is Reason.MACHINE_REBOOTED
+        assert not alive(pid)
+    slurm_site.start_node("npu1")
+    slurm_site.call("scontrol", "update", "NodeName=npu1", "State=RESUME")
+    slurm_site.wait_idle()
+
+
+async def test_slurm_refuses(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state) as slurm:
+        with pytest.raises(BackendRefused) as refused:
+            await slurm.submit(order("true", cards_per_node=9), lease())
+        assert refused.value.code == "LaunchFailed"
+        assert await slurm.list() == ()
+
+
+async def test_what_is_offered(slurm_site: SlurmSite) -> None:
+    cards = {"npu:910b": CardType("ascend-910b", "npu"), "dcu:k100": CardType("hygon-k100", "dcu")}
+    survey = SlurmSurvey("shenzhen", Slurm(slurm_site.environment), cards)
+    until(lambda: not slurm_site.call("squeue", "-h").strip(), "the queue to be empty")
+
+    def usable() -> dict[str, int]:
+        return {pool.name: pool.cards_usable for pool in survey.inventory().pools()}
+
+    assert await survey.look(nobody)
+    assert usable() == {"ascend": 16, "hygon": 4}
+    assert not await survey.look(nobody)
+    local = ("--wrap=sleep 60", "--gres=dcu:k100:3", "--time=7")
+    slurm_site.call("sbatch", "-p", "hygon", "-o", "/dev/null", *local)
+    until(lambda: slurm_site.call("squeue", "-h", "-t", "R"), "the local job to run")
+    slurm_site.call("scontrol", "update", "NodeName=npu2", "State=DRAIN", "Reason=HBM")
+    try:
+        assert await survey.look(nobody)
+        assert usable() == {"ascend": 8, "hygon": 1}
+        assert survey.found.unknown_gres == ()
+        assert [(release.node, release.cards) for release in survey.releases] == [("dcu1", 3)]
+        assert survey.places["npu1"] == NodePlace("ascend", "npu:910b", 2, 500)
+    finally:
+        slurm_site.call("scontrol", "update", "NodeName=npu2", "State=RESUME")
+        slurm_site.call("scancel", "--user=root")
