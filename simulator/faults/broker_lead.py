@@ -32,7 +32,7 @@ from broker.core.rows import Record
 from broker.core.snapshot import take_snapshot
 from broker.core.state import State
 from broker.gaps import Gaps
-from scheduler.model import Policy
+from scheduler.model import Policy, SiteState, Snapshot
 from scheduler.placement import place
 from simulator.faults.shared_store import Write, Written, write_of
 from simulator.faults.specs import ACCELERATORS
@@ -46,7 +46,7 @@ TICK_SECONDS = 6.0
 COMMIT_SECONDS_MAX = 5.0  # without an answer the write is tried again
 RETRY_SECONDS = 1.0
 ROUND_SECONDS = 0.5  # the shortest time between two rounds
-IDLE_ROUND_SECONDS = 45.0  # a job that had to wait is looked at again so often
+IDLE_ROUND_SECONDS = 120.0  # a job that had to wait is looked at again so often
 CHECK_EVERY = 40  # batches with records, between two checks of all tables
 CANNOT_STORE = Refusal("StoreFailed", "the broker cannot store now", "UNAVAILABLE", "try again")
 _POLICY = Policy()
@@ -267,16 +267,21 @@ class BrokerLead:
         self._wake_planner()
         self.node.later(IDLE_ROUND_SECONDS, self._idle_round)
 
+    def _is_new(self, snapshot: Snapshot) -> bool:
+        """Whether it could be placed otherwise than what the last round saw."""
+        opened = {site.name for site in snapshot.sites if site.state is SiteState.OPEN}
+        free = tuple(p for p in snapshot.pools if p.site in opened and p.cards_free)
+        before, self._seen = self._seen, (snapshot.queue, free, len(snapshot.holds))
+        return before is None or (bool(free) and before != self._seen)
+
     def _plan(self) -> None:
         """A round on the present, if it is a new one, handed in when it has moved on."""
         self._planning = False
         if not self.state.queue.count:
             return
         snapshot = take_snapshot(self.core.memory, self._now(), ACCELERATORS)
-        seen = snapshot.queue, snapshot.pools, snapshot.sites, len(snapshot.holds)
-        if seen == self._seen:
+        if not snapshot.queue or not self._is_new(snapshot):
             return
-        self._seen = seen
         result = place(snapshot, _POLICY)
         world = self.node.world
         seconds = world.between(0.0, 20.0 if world.chance(0.1) else 0.5)

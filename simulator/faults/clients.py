@@ -51,6 +51,7 @@ class Clients:
     ) -> None:
         self.world = network.world
         self.unanswered = 0
+        self._accepted: list[Submit] = []
         self._network = network
         self._brokers = brokers
         self._store = store
@@ -107,11 +108,26 @@ class Clients:
                 stored = f"job/{item.job_id}" in self._store.rows
                 self._invariants.acknowledge(item.job_id, stored)
             self.unanswered -= 1
+            self._accepted.append(event)
             if self.world.chance(0.2):
                 self._submit_otherwise(items[0], spec)
             return True
 
         self.world.after(moment, self._until(event, answered))
+
+    def submit_again(self) -> None:
+        """A client that has forgotten its answer asks once more: it is the same job."""
+        if not self._accepted:
+            return
+        event = self.world.choice(self._accepted)
+
+        def answered(reply: Reply | None) -> bool:
+            for result in reply.results if isinstance(reply, Results) else ():
+                if not isinstance(result, Accepted) or not result.existed:
+                    raise Violation("I5", result.id, "one submission was taken for two jobs")
+            return isinstance(reply, Results)
+
+        self._until(event, answered)()
 
     def _submit_otherwise(self, item: Submission, spec: Spec) -> None:
         """The same id with another body must be refused, whenever it comes."""

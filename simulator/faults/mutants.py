@@ -95,7 +95,7 @@ MUTANTS = (
         "ages-by-any-wall",
         "nothing is forgotten for its age right after the wall clock jumped",
         without.ages_by_any_wall,
-        ("jump-wall",),
+        ("jump-wall", "submit-again"),
     ),
     Mutant(
         "sends-before-commit",

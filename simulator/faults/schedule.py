@@ -241,6 +241,9 @@ class Faults:
         for broker in self.brokers:
             broker.crash(seconds)
 
+    def submit_again(self) -> None:
+        self.clients.submit_again()
+
     def drain(self) -> None:
         self.clients.drain(self._site().name, self.network.world.chance(0.6))
 
@@ -274,6 +277,7 @@ _KINDS: Mapping[str, tuple[float, Callable[[Faults], None]]] = {
     "change-cards": (1.0, Faults.change_cards),
     "change-mode": (0.7, Faults.change_mode),
     "maintain": (0.5, Faults.maintain),
+    "submit-again": (1.0, Faults.submit_again),
     "drain": (0.7, Faults.drain),
 }
 KINDS = tuple(_KINDS)

@@ -25,7 +25,6 @@ LIMITS = replace(
     lost_seconds=60.0,
     hold_seconds=15.0,
     unplaceable_seconds=900.0,
-    settle_seconds=1_200.0,  # longer than any client of a run goes unanswered
 )
 
 

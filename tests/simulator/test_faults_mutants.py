@@ -11,7 +11,9 @@ from simulator.faults.mutants import BY_NAME, MUTANTS
 from simulator.faults.seeds import MUTANTS_DIE_FROM
 
 SEEDS = 30  # from the one at which it was seen to die
-SLOW = sorted(set(BY_NAME) - set(MUTANTS_DIE_FROM))  # too rare for the default suite
+SLOW = sorted(
+    {mutant.name for mutant in MUTANTS} - set(MUTANTS_DIE_FROM)
+)  # too rare for the default suite
 SEEDS_MAX = 2_000
 
 
