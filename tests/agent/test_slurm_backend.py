@@ -281,9 +281,7 @@ async def test_an_agent_killed_in_the_middle_of_a_submission(
         environment=slurm_site.environment,
     )
     root = str(Path(__file__).parents[2])
-    died = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", script], cwd=root, env={"PYTHONPATH": root}
-    )
+    died = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script], cwd=root, env={})
     assert died.returncode == -signal.SIGKILL
     async with backend(slurm_site, state) as slurm:
         await slurm.submit(order("echo twice"), lease())
