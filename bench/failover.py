@@ -213,7 +213,9 @@ async def _restart(federation: Federation) -> float:
 
 
 @click.command()
-@click.option("--rounds", default=10, show_default=True, help="of each kind")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=10, show_default=True, help="of each kind"
+)
 @click.option("--kind", "kinds", multiple=True, type=click.Choice([*KINDS]), help="default: both")
 @click.option("--jobs", default=10_000, show_default=True, help="that live meanwhile, or wait")
 @click.option("--agents", default=10, show_default=True)

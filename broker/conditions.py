@@ -40,7 +40,8 @@ def condition_of(memory: Memory, job: Job) -> Condition | None:
 def _by_class(memory: Memory, job: Job, attempt: Attempt) -> tuple[str, str]:
     """What follows by the class of the job's lease, and what can be done."""
     spec = memory.state.specs[job.spec_sha256]
-    free = f"`suan site confirm-dead {attempt.site} {job.id}`, by who has looked at the site"
+    named = f"{attempt.site} {job.id} {attempt.epoch}"
+    free = f"`suan site confirm-dead {named}`, by who has looked at the site"
     if spec.ended_by_time:
         seconds = memory.limits.takeback_seconds(spec.lease_seconds)
         follows = f"after {seconds:.0f} s of silence it has been stopped there and is tried again"

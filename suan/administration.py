@@ -89,12 +89,12 @@ class Administration:
         response = await self.transport.call(self._admin.RemoveSite, request)
         return tuple(response.orphaned_jobs)
 
-    async def confirm_dead(self, site: str, job_id: str) -> str:
-        """Vouches that nothing of a job runs at a silent site any more; answers the job's id.
+    async def confirm_dead(self, site: str, job_id: str, epoch: int) -> str:
+        """Vouches that an attempt does not run at a silent site any more; answers the job's id.
 
         Whoever says so wrongly makes the job run twice. Refused while the site answers.
         """
-        request = pb.ConfirmDeadRequest(site=site, job_id=job_id)
+        request = pb.ConfirmDeadRequest(site=site, job_id=job_id, epoch=epoch)
         return str((await self.transport.call(self._admin.ConfirmDead, request)).job_id)
 
     # --- the broker itself ----------------------------------------------------

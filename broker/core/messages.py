@@ -121,10 +121,11 @@ class RemoveSite:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmDead:
-    """Somebody who looked says that nothing of a job runs at a silent site any more."""
+    """Somebody who looked says that an attempt does not run at a silent site any more."""
 
     site: str
     job_id: str
+    epoch: int
     actor: str
 
 

@@ -133,23 +133,23 @@ def on_confirm_dead(tx: Transaction, event: ConfirmDead) -> Reply:
             "FAILED_PRECONDITION",
             "`suan cancel` ends the job; or wait until the site is suspect",
         )
-    dead = [attempt for attempt in job.attempts if attempt.live and attempt.site == event.site]
-    if not dead:
+    here = {a.epoch: a for a in job.attempts if a.live and a.site == event.site}
+    attempt = here.get(event.epoch)
+    if attempt is None:
+        known = ", ".join(map(str, here)) or "none"
         return Refusal(
             "NothingToConfirm",
-            f"no attempt of {job.id} is thought to live at {event.site}",
+            f"attempt {event.epoch} of {job.id} is not thought to live at {event.site}; of its"
+            f" attempts there: {known}",
             "FAILED_PRECONDITION",
-            "see `suan get`",
+            "its number is in the name of its run, suan-<job>-<attempt>, and in `suan get`",
         )
-    epochs = ", ".join(str(attempt.epoch) for attempt in dead)
-    tx.audit(event.actor, "attempt.confirm-dead", job.key, f"epoch {epochs} at {event.site}")
+    tx.audit(event.actor, "attempt.confirm-dead", job.key, f"epoch {event.epoch} at {event.site}")
     message = f"{event.actor} confirmed that it is dead at {event.site}"
-    for attempt in dead:
-        job = tx.state.jobs[event.job_id]
-        if attempt is job.live_attempt:
-            lose_attempt(tx, job, attempt, "ConfirmedDead", message)
-        elif attempt in job.copies:
-            end_copy(tx, job, attempt, "lost", tx.now.wall)
+    if attempt is job.live_attempt:
+        lose_attempt(tx, job, attempt, "ConfirmedDead", message)
+    else:
+        end_copy(tx, job, attempt, "lost", tx.now.wall)
     return Done()
 
 

@@ -68,7 +68,7 @@ class Upkeep(admin_service_pb2_grpc.AdminServicer):
                 "give the whole id; see `suan ps -a`",
                 "JobNotFound",
             )
-        event = ConfirmDead(request.site, found.job.id, caller.uri)
+        event = ConfirmDead(request.site, found.job.id, request.epoch, caller.uri)
         granted(await self._port.post(event), Done)
         return admin_service_pb2.ConfirmDeadResponse(job_id=found.job.id)
 

@@ -11,11 +11,18 @@ from suan.views import Maintenance, MaintenanceSite
 
 POLL_SECONDS = 1.0
 
+
+def _leases(site: MaintenanceSite) -> str:
+    if not site.attempts:
+        return "none"
+    return "extended" if site.extended else "not extended"
+
+
 COLUMNS: list[Column[MaintenanceSite]] = [
     Column("SITE", lambda site: site.name),
     Column("STATE", lambda site: site.state),
     Column("ATTEMPTS", lambda site: str(site.attempts), right=True),
-    Column("LEASES", lambda site: "extended" if site.extended else "not extended"),
+    Column("LEASES", _leases),
 ]
 
 

@@ -159,23 +159,31 @@ def resume(client: Client, name: str) -> None:
 @site.command("confirm-dead")
 @click.argument("name")
 @click.argument("job")
+@click.argument("attempt", type=click.IntRange(1))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask: somebody has looked.")
 @connected
-def confirm_dead(client: Client, name: str, job: str, yes: bool) -> None:
-    """Vouch that nothing of a JOB runs at a silent site any more.
+def confirm_dead(client: Client, name: str, job: str, attempt: int, yes: bool) -> None:
+    """Vouch that an ATTEMPT of a JOB does not run at a silent site any more.
+
+    The name of its run at the site is suan-JOB-ATTEMPT.
 
     For jobs that time never frees (lease classes proof and overlap), and for sites that
     will not come back. The job is then tried again elsewhere at once. If it does run at
     the site all the same, it runs twice: look there first (processes, batch queue, power).
     """
     if not yes:
-        click.echo(f"If {job} still runs at {name}, it will run twice.", err=True)
+        click.echo(
+            f"If attempt {attempt} of {job} still runs at {name}, it will run twice.", err=True
+        )
         if not sys.stdin.isatty():
             raise click.UsageError("give --yes when somebody has looked at the site")
         click.confirm("Has somebody looked, and is it dead?", abort=True, err=True)
-    job_id = client.confirm_dead(name, job)
+    job_id = client.confirm_dead(name, job, attempt)
     click.echo(job_id)
-    click.echo(f"✔ {job_id} is taken as dead at {name}; the audit log has your name", err=True)
+    click.echo(
+        f"✔ attempt {attempt} of {job_id} is taken as dead at {name}; the audit log has your name",
+        err=True,
+    )
 
 
 @site.command()

@@ -129,12 +129,14 @@ class RemoveSiteResponse(_message.Message):
     def __init__(self, orphaned_jobs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ConfirmDeadRequest(_message.Message):
-    __slots__ = ("site", "job_id")
+    __slots__ = ("site", "job_id", "epoch")
     SITE_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     site: str
     job_id: str
-    def __init__(self, site: _Optional[str] = ..., job_id: _Optional[str] = ...) -> None: ...
+    epoch: int
+    def __init__(self, site: _Optional[str] = ..., job_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class ConfirmDeadResponse(_message.Message):
     __slots__ = ("job_id",)

@@ -118,8 +118,8 @@ def silent(spec: Any = PROOF) -> Desk:
     return desk
 
 
-def confirm(desk: Desk, site: str = "east", job: str = "a") -> Any:
-    return desk.ask(ConfirmDead(site, job, "operator/wang"))
+def confirm(desk: Desk, site: str = "east", job: str = "a", epoch: int = 1) -> Any:
+    return desk.ask(ConfirmDead(site, job, epoch, "operator/wang"))
 
 
 def test_time_never_frees_a_job_of_class_proof() -> None:
@@ -128,7 +128,7 @@ def test_time_never_frees_a_job_of_class_proof() -> None:
     assert desk.attempt("a").state is AttemptState.ORPHANED
     condition = condition_of(desk.core.memory, desk.job("a"))
     assert condition is not None and condition.code == "AttemptUnknown"
-    assert "confirm-dead east a" in condition.hint
+    assert "confirm-dead east a 1" in condition.hint
 
 
 def test_an_operator_s_word_frees_it_at_once() -> None:
@@ -193,6 +193,12 @@ def test_after_a_restart_silence_counts_from_there() -> None:
 )
 def test_what_is_not_there_cannot_be_vouched_for(site: str, job: str, code: str) -> None:
     assert confirm(silent(), site, job).code == code
+
+
+def test_a_word_for_one_attempt_is_none_for_another() -> None:
+    desk = silent()
+    assert confirm(desk, epoch=2).code == "NothingToConfirm"
+    assert desk.job("a").state is JobState.RUNNING
 
 
 def test_nothing_is_vouched_for_twice() -> None:

@@ -16,8 +16,10 @@ from tests.chaos.series import Order, campaign, choose_network, line_of, summary
 
 
 def _range(text: str) -> range:
-    first, _, end = text.partition(":")
-    return range(int(first), int(end) if end else int(first) + 1)
+    first, colon, end = text.partition(":")
+    if not first.isdecimal() or (colon and not end.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIRST:END, for example 0:200, or one")
+    return range(int(first), int(end) if colon else int(first) + 1)
 
 
 def _say(line: str) -> None:

@@ -96,7 +96,7 @@ def test_a_job_that_time_never_frees_is_freed_by_who_has_looked(
     with federation.client() as client:
         (item,) = client.submit(wish)
         (first,) = wait_until(witness.executions, "the job to run")
-        answers = desk.suan("site", "confirm-dead", SITE, item.id, "--yes")
+        answers = desk.suan("site", "confirm-dead", SITE, item.id, "1", "--yes")
         assert answers.status != 0 and "SiteAnswers" in answers.err
         agent.send(signal.SIGSTOP)
         try:
@@ -104,9 +104,9 @@ def test_a_job_that_time_never_frees_is_freed_by_who_has_looked(
             wait_until(lambda: client.explain(item.id).condition, "the silence to be noticed")
             told = desk.suan("explain", item.id)
             assert "confirm-dead" in told.out, told
-            unasked = desk.suan("site", "confirm-dead", SITE, item.id)
+            unasked = desk.suan("site", "confirm-dead", SITE, item.id, "1")
             assert unasked.status == 2 and "run twice" in unasked.err
-            freed = desk.suan("site", "confirm-dead", SITE, item.id[-8:], "--yes")
+            freed = desk.suan("site", "confirm-dead", SITE, item.id[-8:], "1", "--yes")
             assert (freed.status, freed.out.strip()) == (0, item.id), freed.err
             assert client.get(item.id).state is JobState.QUEUED
         finally:
