@@ -25,7 +25,8 @@ from agent.clock import boot_id, lease_now
 from agent.config import AgentConfig, ProbedPool
 from agent.probes.assess import assess, model_of
 from agent.probes.reading import Readings
-from agent.probes.run import ProbeFailed, read_cards
+from agent.probes.run import read_cards
+from agent.probes.tools import ProbeFailed
 from suan.catalogue import Catalogue
 
 CONNECT_SECONDS = 5.0

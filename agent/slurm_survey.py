@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping
 
 from agent.backends.slurm.command import NodePlace, SlurmSettings
 from agent.inventory import Inventory, NodeCondition
-from agent.probes.run import ProbeFailed
 from agent.probes.slurm_capacity import (
     CardType,
     Discovery,
@@ -24,6 +23,7 @@ from agent.probes.slurm_capacity import (
     releases,
 )
 from agent.probes.slurm_read import Slurm
+from agent.probes.tools import ProbeFailed
 from agent.supervisor.messages import Event, InventoryChanged
 
 LOOK_SECONDS = 60.0  # between two readings

@@ -14,7 +14,8 @@ from agent.config import AgentConfig, ProbedPool
 from agent.inventory import Inventory, NodeCondition
 from agent.probes.assess import assess
 from agent.probes.reading import Readings
-from agent.probes.run import ProbeFailed, read_cards
+from agent.probes.run import read_cards
+from agent.probes.tools import ProbeFailed
 from agent.supervisor.messages import Event, InventoryChanged
 
 log = logging.getLogger(__name__)

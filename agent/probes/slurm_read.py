@@ -5,21 +5,20 @@ One view costs five calls of the controller whatever the number of nodes, jobs a
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import re
-import signal
 from collections.abc import Mapping
 
 from agent.probes import slurm, slurm_json
-from agent.probes.run import ProbeFailed, find_tool
 from agent.probes.slurm import SlurmJob, SlurmNode, SlurmUnreadable
 from agent.probes.slurm_capacity import SlurmView
+from agent.probes.tools import Bounds, ProbeFailed, call_tool
 
-CALL_SECONDS_MAX = 60.0  # a controller under load takes tens of seconds
-OUTPUT_BYTES_MAX = 256 * 1024 * 1024  # 5,000 nodes are about 20 MiB of JSON
-INPUT_BYTES_MAX = 4 * 1024 * 1024
+BOUNDS = Bounds(
+    seconds=60.0,  # a controller under load takes tens of seconds
+    output_bytes=256 * 1024 * 1024,  # 5,000 nodes are about 20 MiB of JSON
+    hint="see with `sdiag` whether slurmctld is overloaded",
+)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _KEPT = ("HOME", "LANG", "LOGNAME", "PATH", "SLURM_CONF", "SLURM_JWT", "TZ", "USER")
 
@@ -75,37 +74,18 @@ class Slurm:
 
         `code`: "ToolMissing", "ToolTimedOut", "ToolFailed" (the message is what it said).
         """
-        path = find_tool(tool)
-        if not path:
-            raise ProbeFailed("ToolMissing", f"{tool} is not on this machine", "install Slurm")
-        process = await asyncio.create_subprocess_exec(
-            path,
+        said = await call_tool(
+            tool,
             *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._environment,
-            start_new_session=True,
+            bounds=BOUNDS,
+            text=text,
+            environment=self._environment,
+            hint="install Slurm",
         )
-        try:
-            async with asyncio.timeout(CALL_SECONDS_MAX):
-                output, complaint = await _communicate(process, text)
-        except TimeoutError:
-            raise ProbeFailed(
-                "ToolTimedOut",
-                f"{tool} gave no answer within {CALL_SECONDS_MAX:g} s",
-                "see with `sdiag` whether slurmctld is overloaded",
-            ) from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        if process.returncode:
-            said = complaint.decode("utf-8", "replace").strip()
-            message = said or f"{tool} ended with {process.returncode} and said nothing"
-            raise ProbeFailed("ToolFailed", message[:1000], "try the same command by hand")
-        return output.decode("utf-8", "replace")
+        if said.status:
+            words = said.complaint.strip() or f"{tool} ended with {said.status} and said nothing"
+            raise ProbeFailed("ToolFailed", words[:1000], "try the same command by hand")
+        return said.output
 
     async def _nodes(self, version: tuple[int, ...]) -> tuple[SlurmNode, ...]:
         """By JSON where the version has it and was built with it, by text else."""
@@ -119,28 +99,6 @@ class Slurm:
         with contextlib.suppress(ProbeFailed):
             return slurm.parse_topology(await self.call(*slurm.TOPOLOGY_ARGUMENTS))
         return {}
-
-
-async def _communicate(process: asyncio.subprocess.Process, text: bytes) -> tuple[bytes, bytes]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(text[:INPUT_BYTES_MAX])
-        await process.stdin.drain()
-    process.stdin.close()
-    output, complaint = await asyncio.gather(_read(process.stdout), _read(process.stderr))
-    await process.wait()
-    return output, complaint
-
-
-async def _read(stream: asyncio.StreamReader) -> bytes:
-    data = bytearray()
-    while part := await stream.read(1 << 20):
-        data += part
-        if len(data) > OUTPUT_BYTES_MAX:
-            raise ProbeFailed("ToolFailed", f"it printed more than {OUTPUT_BYTES_MAX} bytes")
-    return bytes(data)
 
 
 def _unreadable(tool: str, said: str) -> ProbeFailed:

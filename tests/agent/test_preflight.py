@@ -15,7 +15,7 @@ import pytest
 from agent import preflight as module
 from agent.config import AgentConfig, load_config
 from agent.preflight import Check, Status, preflight, worst
-from agent.probes import run
+from agent.probes import tools
 from suan.catalogue import load
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -60,7 +60,7 @@ def npu_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tool.write_text(f'#!/bin/sh\n[ "$2" = -m ] || cat "{table}"\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(run, "TOOL_PLACES", "")
+    monkeypatch.setattr(tools, "TOOL_PLACES", "")
     return table
 
 

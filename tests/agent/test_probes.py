@@ -14,7 +14,8 @@ from agent.inventory import DeclaredNode, DeclaredPool
 from agent.probes import ascend, hygon, nvidia, run
 from agent.probes.assess import assess, model_of
 from agent.probes.reading import CardReading, Readings, number
-from agent.probes.run import ProbeFailed, read_cards
+from agent.probes.run import read_cards
+from agent.probes.tools import Bounds, ProbeFailed
 from suan.catalogue import load
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -231,7 +232,7 @@ def install(folder: Path, tool: str, script: str) -> None:
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(run, "TOOL_PLACES", str(tmp_path))
+    monkeypatch.setattr("agent.probes.tools.TOOL_PLACES", str(tmp_path))
     return tmp_path
 
 
@@ -263,7 +264,7 @@ async def test_a_tool_that_is_not_there(tools: Path) -> None:
 
 
 async def test_a_tool_that_hangs_is_killed(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(run, "BOUNDS", Bounds(0.3, 1000))
     install(tools, "nvidia-smi", f"echo $$ > {tools}/pid; sleep 1000")
     assert await failure("nvidia-smi") == "ToolTimedOut"
     pid = int((tools / "pid").read_text())

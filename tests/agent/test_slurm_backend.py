@@ -21,9 +21,9 @@ from agent.backends import BackendRefused, Exit, Launch, NodeShare, Phase, Reaso
 from agent.backends.slurm.backend import SlurmBackend
 from agent.backends.slurm.command import NodePlace, SlurmSettings
 from agent.clock import lease_now
-from agent.probes.run import ProbeFailed
 from agent.probes.slurm_capacity import CardType
 from agent.probes.slurm_read import Slurm
+from agent.probes.tools import ProbeFailed
 from agent.slurm_survey import SlurmSurvey
 
 JOB = "0192f3a4-7777-7abc-8def-000000000001"

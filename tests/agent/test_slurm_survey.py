@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.probes import slurm_read
-from agent.probes.run import ProbeFailed
 from agent.probes.slurm_capacity import CardType
 from agent.probes.slurm_read import Slurm
+from agent.probes.tools import Bounds, ProbeFailed
 from agent.slurm_survey import SlurmSurvey
 
 FIXTURES = Path(__file__).parent / "fixtures" / "slurm"
@@ -105,7 +105,7 @@ async def test_a_version_with_json(commands: Commands) -> None:
 
 
 async def test_a_tool_that_hangs(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slurm_read, "CALL_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(slurm_read, "BOUNDS", Bounds(0.2, 1000))
     commands.write("sinfo", "exec sleep 1000")
     with pytest.raises(ProbeFailed) as failed:
         await asyncio.wait_for(Slurm({}).version(), 30)
@@ -115,7 +115,7 @@ async def test_a_tool_that_hangs(commands: Commands, monkeypatch: pytest.MonkeyP
 async def test_a_tool_that_says_too_much(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm_read, "OUTPUT_BYTES_MAX", 1000)
+    monkeypatch.setattr(slurm_read, "BOUNDS", Bounds(60.0, 1000))
     commands.write("sinfo", "yes")
     with pytest.raises(ProbeFailed) as failed:
         await asyncio.wait_for(Slurm({}).version(), 30)

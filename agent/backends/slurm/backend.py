@@ -45,8 +45,8 @@ from agent.backends.slurm.verdict import (
 )
 from agent.clock import lease_now
 from agent.environment import Surroundings
-from agent.probes.run import ProbeFailed
 from agent.probes.slurm_read import Slurm
+from agent.probes.tools import ProbeFailed
 
 QUERY_SECONDS = 30.0  # between two questions to Slurm
 LOOK_SECONDS = 0.5  # between two looks at the nodes' questions and records …
