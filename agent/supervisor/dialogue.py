@@ -254,4 +254,4 @@ class Dialogue:
             talk.told = max(talk.told, numbers[-1])
             reports = tuple(outbox[number] for number in numbers if number in outbox)
             if reports:
-                self._draft.effect(SendReports(talk.session, reports))
+                self._draft.effect(SendReports(talk.session, reports, next(iter(outbox))))

@@ -331,6 +331,7 @@ class SendHeartbeat:
 class SendReports:
     session: str
     reports: tuple[Report, ...]
+    report_seq_tail: int  # the lowest that is not acknowledged
 
 
 Effect = (

@@ -157,7 +157,11 @@ def _capacity(send: SendCapacity, profile: SiteProfile) -> Message:
 
 def _reports(send: SendReports, profile: SiteProfile) -> Message:
     reports = [_report(report) for report in send.reports]
-    return Message(reports=session_pb2.Reports(session=send.session, reports=reports))
+    return Message(
+        reports=session_pb2.Reports(
+            session=send.session, reports=reports, report_seq_tail=send.report_seq_tail
+        )
+    )
 
 
 _ENCODERS: dict[type[Send], Callable[[Any, SiteProfile], Message]] = {

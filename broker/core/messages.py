@@ -238,6 +238,7 @@ class Reports:
     site: str
     session: str
     reports: tuple[Report, ...]
+    report_seq_tail: int = 0  # the lowest that is not acknowledged; 0: the agent does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,12 @@ def event_from_wire(site: str, message: session_pb2.AgentMessage) -> Event | Non
         )
     if kind == "reports":
         reports = message.reports
-        return Reports(site, reports.session, tuple(_report(item) for item in reports.reports))
+        return Reports(
+            site,
+            reports.session,
+            tuple(_report(item) for item in reports.reports),
+            reports.report_seq_tail,
+        )
     if kind == "capacity":
         body = message.capacity
         return Capacity(site, body.session, capacity_from_wire(site, body))

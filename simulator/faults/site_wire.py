@@ -44,7 +44,12 @@ class SiteWire:
                     extended_seq=said.extended_seq,
                 )
             case site.SendReports():
-                return broker.Reports(self._name, said.session, tuple(map(_report, said.reports)))
+                return broker.Reports(
+                    self._name,
+                    said.session,
+                    tuple(map(_report, said.reports)),
+                    said.report_seq_tail,
+                )
             case site.SendCapacity():
                 return broker.Capacity(self._name, said.session, self._capacity(said))
             case site.SendReconcile():

@@ -317,12 +317,14 @@ class Report(_message.Message):
     def __init__(self, report_seq: _Optional[int] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., kind: _Optional[_Union[ReportKind, str]] = ..., at: _Optional[float] = ..., exit_code: _Optional[int] = ..., outcome: _Optional[str] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., receipt: _Optional[bytes] = ...) -> None: ...
 
 class Reports(_message.Message):
-    __slots__ = ("session", "reports")
+    __slots__ = ("session", "reports", "report_seq_tail")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     REPORTS_FIELD_NUMBER: _ClassVar[int]
+    REPORT_SEQ_TAIL_FIELD_NUMBER: _ClassVar[int]
     session: str
     reports: _containers.RepeatedCompositeFieldContainer[Report]
-    def __init__(self, session: _Optional[str] = ..., reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ...) -> None: ...
+    report_seq_tail: int
+    def __init__(self, session: _Optional[str] = ..., reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ..., report_seq_tail: _Optional[int] = ...) -> None: ...
 
 class ReportAck(_message.Message):
     __slots__ = ("session", "report_seq")

@@ -59,7 +59,7 @@ async def test_heartbeats_go_first_and_logs_last() -> None:
     lanes = Lanes()
     lanes.put_log(LogAnswer("1"))
     lanes.put(capacity(1, "train"))
-    lanes.put(SendReports("s", (report(1),)))
+    lanes.put(SendReports("s", (report(1),), 1))
     lanes.put(SendHeartbeat("s", 1, 0, 0, 0))
     kinds = [type(await lanes.next()) for _ in range(4)]
     assert kinds == [SendHeartbeat, SendReports, SendCapacity, LogAnswer]
@@ -68,7 +68,7 @@ async def test_heartbeats_go_first_and_logs_last() -> None:
 async def test_waiting_reports_go_together_in_order_and_bounded() -> None:
     lanes = Lanes()
     for number in range(1, 1_202):
-        lanes.put(SendReports("s", (report(number),)))
+        lanes.put(SendReports("s", (report(number),), 1))
     sizes, numbers = [], []
     for _ in range(3):
         sent = await lanes.next()
@@ -118,7 +118,7 @@ def test_hello_says_all() -> None:
 
 
 def test_a_report_says_all() -> None:
-    (body,) = encode(SendReports("s", (report(7),)), PROFILE).reports.reports
+    (body,) = encode(SendReports("s", (report(7),), 7), PROFILE).reports.reports
     assert (body.report_seq, body.id.job_id, body.id.epoch, body.at) == (7, "j", 1, WALL)
     assert (body.kind, body.outcome, body.exit_code) == (3, "failed", 3)
     assert (body.failure.category, body.failure.code) == ("user", "NonZeroExit")

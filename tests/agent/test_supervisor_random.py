@@ -161,7 +161,7 @@ class World:
             case SendHeartbeat(session, seq):
                 self.sent_at[session, seq] = self.elapsed
                 self.answer(effect)
-            case SendReports(_, reports):
+            case SendReports(_, reports, _):
                 self.hear(reports)
 
     # --- the backend -------------------------------------------------------------
