@@ -76,8 +76,9 @@ def run(config_path: Path, verbose: bool) -> None:
 def preflight(config_path: Path) -> int:
     """Check whether this machine is fit to be the site's agent; changes nothing."""
     config = _config(config_path)
-    from agent.preflight import Status, worst
+    from agent.check import Status
     from agent.preflight import preflight as look
+    from agent.preflight import worst
     from suan import catalogue
 
     signs = {Status.OK: "ok", Status.WARN: "!!", Status.FAIL: "NO"}

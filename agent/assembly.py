@@ -19,6 +19,8 @@ from typing import Any
 from agent.backends import Backend
 from agent.backends.noop import NoopBackend
 from agent.backends.process import ProcessBackend
+from agent.backends.slurm.backend import SlurmBackend
+from agent.backends.slurm.command import SlurmSettings
 from agent.bundles import Bundles
 from agent.clock import boot_id
 from agent.config import AgentConfig
@@ -27,15 +29,19 @@ from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal
 from agent.logs import Logs
 from agent.materials import Materials
+from agent.probes.slurm_poll import SlurmPoll
+from agent.probes.slurm_read import Slurm
 from agent.runs import Runs
 from agent.session.calls import get_bundle
 from agent.session.stream import Connect, Diagnose, Session
+from agent.slurm_survey import SlurmSurvey, names_from
 from agent.staging import Limits, Staging
 from agent.staging.values import GIB
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Settings
-from agent.survey import Survey
+from agent.survey import Survey, Surveying
 from agent.wire.encode import SiteProfile
+from suan import catalogue
 from suan.errors import Conflict
 from suan.identity.directory import make_private_directory
 from suan.identity.files import read_file, write_file
@@ -105,6 +111,8 @@ def profile_of(config: AgentConfig, agent_id: str) -> SiteProfile:
         grid_kg_per_kwh=config.grid_kg_per_kwh,
         failures_per_card_day=config.failures_per_card_day,
         restart_seconds=config.restart_seconds,
+        checkpoint_gb_per_second=config.checkpoint_gb_per_second,
+        egress_yuan_per_gb=config.egress_yuan_per_gb,
         tenants_allowed=config.tenants_allowed,
         tenants_denied=config.tenants_denied,
         time_limit_seconds_max=config.time_limit_seconds_max,
@@ -123,11 +131,36 @@ def settings_of(config: AgentConfig) -> Settings:
     )
 
 
-def backend_of(config: AgentConfig, environment: Mapping[str, str]) -> Backend:
-    """The site's cluster manager; `environment` is the agent's own."""
+def survey_of(config: AgentConfig, environment: Mapping[str, str]) -> Surveying:
+    """What tells the site's capacity; `environment` is the agent's own."""
+    slurm = config.slurm
+    if slurm is None:
+        return Survey(config)
+    own = {**environment, "SLURM_CONF": slurm.conf} if slurm.conf else environment
+    return SlurmSurvey(
+        config.site,
+        SlurmPoll(Slurm(own), slurm.poll_seconds),
+        names_from(catalogue.load(), slurm.accelerators),
+        slurm.partitions,
+        SlurmSettings(accounts=slurm.accounts, account=slurm.account, python=slurm.python),
+        config.rules,
+    )
+
+
+def backend_of(config: AgentConfig, environment: Mapping[str, str], survey: Surveying) -> Backend:
+    """The site's cluster manager; with Slurm it is asked together with the survey."""
+    if isinstance(survey, SlurmSurvey) and config.slurm is not None:
+        return SlurmBackend(
+            config.runs_dir,
+            environment,
+            config.job_environment,
+            survey.settings,
+            survey.poll,
+            wait_seconds_max=config.slurm.wait_seconds_max,
+        )
     if config.backend == "noop":
         return NoopBackend()
-    return ProcessBackend(config.state_dir, environment, config.environment)
+    return ProcessBackend(config.state_dir, environment, config.job_environment)
 
 
 def staging_of(config: AgentConfig) -> Staging:
@@ -135,16 +168,16 @@ def staging_of(config: AgentConfig) -> Staging:
     kept = round(config.data_gib_max * GIB)
     hosts = frozenset(host.lower() for host in config.data_hosts)
     limits = Limits(cache_bytes_max=kept, file_bytes_max=kept, private_hosts=hosts)
-    return Staging(config.state_dir / CACHE_DIRECTORY, config.data_roots, limits)
+    return Staging(config.runs_dir / CACHE_DIRECTORY, config.data_roots, limits)
 
 
 def assemble(
-    config: AgentConfig, state_directory: StateDirectory, survey: Survey, outside: Outside
+    config: AgentConfig, state_directory: StateDirectory, survey: Surveying, outside: Outside
 ) -> Daemon:
     """An agent that is ready to run. Raises InternalError (JournalUnreadable, JournalTooNew)."""
     boot = boot_id()
     journal = Journal(state_directory.path / JOURNAL_FILE)
-    state = State(survey.inventory())
+    state = State(survey.inventory(), survey.rules)
     for record in journal.load(ClockReading.take(boot)):
         state.apply(record)
     supervisor = Supervisor(state, settings_of(config), outside.jitter)
@@ -169,6 +202,6 @@ def assemble(
         outside.on_silence,
     )
     bundles = Bundles(state_directory.path / BUNDLES_DIRECTORY, fetch)
-    materials = Materials(bundles, outside.staging, state_directory.path / DATA_DIRECTORY)
+    materials = Materials(bundles, outside.staging, config.runs_dir / DATA_DIRECTORY)
     runs = Runs(outside.backend, materials, inbox.post)
     return Daemon(supervisor, journal, boot, outside.backend, inbox, runs, materials, session)

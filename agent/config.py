@@ -8,7 +8,7 @@ catalogue of accelerators; opens no connection and looks at no card.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from agent.config_fields import AGENT_FILE, PoolDraft
+from agent.config_slurm import SlurmConfig
 from agent.inventory import DeclaredNode, DeclaredPool
 from suan.catalogue import Catalogue
 from suan.errors import InvalidRequest, InvalidSpec, Problem
@@ -24,7 +25,8 @@ from suan.jobspec.reader import Reader
 
 FILE_BYTES_MAX = 1024 * 1024
 NODE_ADDRESS = "127.0.0.1"
-SAMPLE = "deploy/examples/agent.yaml is a whole one"
+SAMPLE = "deploy/examples holds whole ones"
+SLURM_HINT = "at least slurm: {shared_dir: <a directory that all nodes see>}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,20 @@ class AgentConfig:
     state_dir: Path
     identity_dir: Path  # key and certificates
     pools: tuple[ProbedPool, ...]
-    backend: str = "process"  # or "noop"
+    backend: str = "process"  # or "slurm", "noop"
+    slurm: SlurmConfig | None = None  # with that backend; its partitions are the pools
     region: str = ""
     node_address: str = NODE_ADDRESS
     grace_seconds: float = 30.0  # between SIGTERM and SIGKILL, where a job names none
     time_limit_seconds_max: float = 0.0  # 0: none
     probe_seconds: float = 30.0  # between two readings of the cards
+    internet: str = ""  # what the nodes reach: "none" or "outbound"; "": not stated
     pue: float = 1.3
     grid_kg_per_kwh: float = 0.5703
     failures_per_card_day: float = 0.0
     restart_seconds: float = 120.0
+    checkpoint_gb_per_second: float = 0.0  # that one gang can write; 0: not stated
+    egress_yuan_per_gb: float = 0.0  # asked for bytes that leave the site
     tenants_allowed: tuple[str, ...] = ()  # empty: all
     tenants_denied: tuple[str, ...] = ()
     data_roots: tuple[Path, ...] = ()  # whose datasets jobs may read
@@ -62,6 +68,22 @@ class AgentConfig:
     data_hosts: tuple[str, ...] = ()  # with private addresses, that inputs may come from
     environment: Mapping[str, str] = field(default_factory=dict)  # for every job of this site
     names: Mapping[str, str] = field(default_factory=dict)  # what tools print -> canonical model
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """What a job must know of this site, one line each."""
+        return ("no internet on the nodes",) if self.internet == "none" else ()
+
+    @property
+    def job_environment(self) -> Mapping[str, str]:
+        """What the site sets for every job."""
+        offline = {"HF_HUB_OFFLINE": "1"} if self.internet == "none" else {}
+        return {**offline, **self.environment}
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where runs and their data are: beside the journal, or where all nodes see them."""
+        return Path(self.slurm.shared_dir) if self.slurm else self.state_dir
 
     @property
     def declared_pools(self) -> tuple[DeclaredPool, ...]:
@@ -93,7 +115,8 @@ def _read(data: bytes, base: Path, catalogue: Catalogue) -> AgentConfig:
     values = AGENT_FILE.read(_parse(data), "", reader)
     if values is None or reader.problems:
         raise InvalidSpec(problems=reader.problems)
-    pools = _pools(values.pop("pools"), values.get("node_address", NODE_ADDRESS), reader)
+    _check_backend(values, reader)
+    pools = _pools(values.pop("pools", ()), values.get("node_address", NODE_ADDRESS), reader)
     if reader.problems:
         raise InvalidSpec(problems=reader.problems)
     return _config(values, pools, base)
@@ -130,6 +153,7 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
     tenants = values.pop("tenants", {})
     brokers = values.pop("broker")
     data_roots = tuple(base / root for root in values.pop("data_roots", ()))
+    slurm: SlurmConfig | None = values.pop("slurm", None)
     return AgentConfig(
         pools=pools,
         broker=brokers if isinstance(brokers, str) else ",".join(brokers),
@@ -137,12 +161,27 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
         identity_dir=base / identity_dir if identity_dir else state_dir / "identity",
         city=values.pop("city", values["site"]),
         data_roots=data_roots,
+        slurm=replace(slurm, shared_dir=str(base / slurm.shared_dir)) if slurm else None,
         tenants_allowed=tenants.get("allowed", ()),
         tenants_denied=tenants.get("denied", ()),
         environment=MappingProxyType(dict(values.pop("environment", ()))),
         names=MappingProxyType({raw: model.model for raw, model in values.pop("names", ())}),
         **values,
     )
+
+
+def _check_backend(values: Mapping[str, Any], reader: Reader) -> None:
+    """Pools are declared, or they are what Slurm says."""
+    slurm = values.get("backend") == "slurm"
+    if slurm and "slurm" not in values:
+        reader.report("slurm", Fault("MissingKey", "is required with backend slurm", SLURM_HINT))
+    if slurm and "pools" in values:
+        hint = "drop pools; say under slurm.partitions which are offered, and how"
+        reader.report("pools", Fault("WrongKey", "Slurm's partitions are the pools", hint))
+    if not slurm and "slurm" in values:
+        reader.report("slurm", Fault("WrongKey", "means nothing here", "add `backend: slurm`"))
+    if not slurm and "pools" not in values:
+        reader.report("pools", Fault("MissingKey", "is required", "the site's accelerators"))
 
 
 def _pools(drafts: Sequence[PoolDraft], address: str, reader: Reader) -> tuple[ProbedPool, ...]:
@@ -175,4 +214,5 @@ def _declared(draft: PoolDraft, address: str) -> DeclaredPool:
         yuan_per_card_hour=draft.yuan_per_card_hour,
         utilisation=draft.utilisation,
         linearity=tuple(sorted(draft.linearity)),
+        software=draft.software,
     )

@@ -7,28 +7,37 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
+from agent.config_slurm import SLURM
+from agent.config_values import (
+    ADDRESS,
+    BROKER,
+    CARD_COUNT,
+    NODE_NAME,
+    PLACE,
+    RAW_NAME,
+    TENANT,
+    Model,
+    count,
+    measured,
+    number,
+    pair,
+)
 from scheduler.model import Accelerator
 from suan.identity.address import ADDRESSES_MAX
 from suan.jobspec import limits, units
-from suan.jobspec.limits import Fault, Range, TextRule, quoted
-from suan.jobspec.reader import Reader
+from suan.jobspec.limits import Fault, Range
 from suan.jobspec.shapes import (
     Choice,
     Either,
     Field,
-    Integer,
-    Json,
     ListOf,
     MapOf,
     Record,
     Scalar,
     text,
-    text_schema,
 )
 
-BACKENDS = ("process", "noop")
+BACKENDS = ("process", "slurm", "noop")
 # Probe -> kinds of accelerator that it reads.
 PROBE_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -38,13 +47,6 @@ PROBE_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "rocm-smi": ("dcu", "gpu"),
     }
 )
-NODE_NAME = TextRule(128, r"[A-Za-z0-9][A-Za-z0-9._-]*", "a node name")
-ADDRESS = TextRule(255, r"[A-Za-z0-9.:_-]+", "a host name or an address")
-BROKER = TextRule(261, r"[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}", "host:port, e.g. broker.example.cn:443")
-PLACE = TextRule(63, r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name (a-z, 0-9 and -)")
-TENANT = TextRule(128, r"[A-Za-z0-9][A-Za-z0-9._/-]*", "a tenant")
-CARD_COUNT = TextRule(7, r"[1-9][0-9]*", "a number of cards")
-RAW_NAME = TextRule(128, r"[^\x00-\x1f\x7f]+", "a name on one line")
 NODES_MAX = 100_000
 POOLS_MAX = 256
 
@@ -63,6 +65,7 @@ class PoolDraft:
     yuan_per_card_hour: float = 0.0
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
+    software: tuple[str, ...] = ()
     probe: str = ""
 
     @property
@@ -70,27 +73,6 @@ class PoolDraft:
         if isinstance(self.nodes, int):
             return tuple(f"{self.name}-n{number}" for number in range(self.nodes))
         return self.nodes
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model of the catalogue, by any of its names."""
-
-    def read(self, node: yaml.Node, path: str, reader: Reader) -> Accelerator | None:
-        name = text(limits.NAME).read(node, path, reader)
-        if name is None:
-            return None
-        canonical = reader.catalogue.resolve(name)
-        if canonical is not None:
-            return reader.catalogue.get(canonical)
-        near = reader.catalogue.suggest(name)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see `suan accelerators`"
-        message = f"no accelerator is called {quoted(name)}"
-        reader.report(path, Fault("UnknownAccelerator", message, hint))
-        return None
-
-    def schema(self) -> Json:
-        return text_schema(limits.MODEL)
 
 
 def _pool(**values: Any) -> PoolDraft:
@@ -112,26 +94,8 @@ def _pool(**values: Any) -> PoolDraft:
     return draft
 
 
-def _number(least: float, most: float, unit: str = "") -> Scalar[float]:
-    rule = Range(least, most, unit)
-    json: dict[str, object] = {"type": "number", "minimum": least, "maximum": most}
-    return Scalar(units.number, rule, json, "a number")
-
-
-def _count(least: int, most: int, unit: str) -> Integer:
-    return Integer(Range(least, most, unit), least, most)
-
-
 def _words(*words: str) -> Choice:
     return Choice({word: word for word in words})
-
-
-def _pair(key: str, value: Any) -> tuple[str, Any]:
-    return key, value
-
-
-def _measured(cards: str, fraction: float) -> tuple[int, float]:
-    return int(cards), fraction
 
 
 def _node_count(text: str) -> int:
@@ -159,28 +123,27 @@ POOL: Record[PoolDraft] = Record(
             required=True,
             foreign=("count", "num_nodes"),
         ),
-        Field(
-            "cards_per_node", _count(1, 1024, "cards"), "physical cards, not dies", required=True
-        ),
+        Field("cards_per_node", count(1, 1024, "cards"), "physical cards, not dies", required=True),
         Field(
             "supernode_nodes",
-            _count(1, NODES_MAX, "nodes"),
+            count(1, NODES_MAX, "nodes"),
             "nodes of one supernode; default: by the model",
         ),
-        Field("cpus_per_node", _count(1, 4096, "CPUs"), "CPUs of a node", foreign=("cpus",)),
+        Field("cpus_per_node", count(1, 4096, "CPUs"), "CPUs of a node", foreign=("cpus",)),
         Field(
             "memory_gib_per_node",
-            _number(1, 65_536, "GiB"),
+            number(1, 65_536, "GiB"),
             "main memory of a node, GiB",
             foreign=("memory",),
         ),
-        Field("yuan_per_card_hour", _number(0, 1e6, "CNY"), "price", foreign=("price", "max_cost")),
-        Field("utilisation", _number(0.01, 1.0), "share of peak that real work reaches"),
+        Field("yuan_per_card_hour", number(0, 1e6, "CNY"), "price", foreign=("price", "max_cost")),
+        Field("utilisation", number(0.01, 1.0), "share of peak that real work reaches"),
         Field(
             "linearity",
-            MapOf(CARD_COUNT, _number(0.01, 1.0), _measured),
+            MapOf(CARD_COUNT, number(0.01, 1.0), measured),
             "measured: cards -> fraction of linear speed-up, e.g. {1024: 0.93}",
         ),
+        Field("software", ListOf(text(limits.STACK)), "stacks on its nodes, e.g. [cann-8.1]"),
         Field("probe", _words(*PROBE_KINDS), "tool that reads this machine's cards; default: none"),
     ),
 )
@@ -211,7 +174,7 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
             ListOf(text(limits.DIRECTORY)),
             "directories whose datasets jobs may read; default: none",
         ),
-        Field("data_gib_max", _number(1, 1e9, "GiB"), "of downloaded inputs kept; default: 100"),
+        Field("data_gib_max", number(1, 1e9, "GiB"), "of downloaded inputs kept; default: 100"),
         Field(
             "data_hosts",
             ListOf(text(ADDRESS)),
@@ -220,30 +183,42 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
         Field("city", text(PLACE), "the site's place in the national network; default: site"),
         Field("region", text(RAW_NAME), "for rules of data residency"),
         Field("backend", _words(*BACKENDS), "the site's cluster manager; default: process"),
-        Field("pools", ListOf(POOL, 1, POOLS_MAX), "the site's accelerators", required=True),
+        Field("pools", ListOf(POOL, 1, POOLS_MAX), "the site's accelerators; not with slurm"),
+        Field("slurm", SLURM, "how Slurm is used; with backend slurm only"),
         Field("node_address", text(ADDRESS), "where ranks reach each other; default: 127.0.0.1"),
         Field(
             "grace_seconds",
-            _number(1, 3600, "seconds"),
+            number(1, 3600, "seconds"),
             "between SIGTERM and SIGKILL; default: 30",
             foreign=("grace",),
         ),
-        Field("time_limit_seconds_max", _number(1, 1e9, "seconds"), "longest job; default: any"),
-        Field("probe_seconds", _number(1, 86_400, "seconds"), "between readings; default: 30"),
-        Field("pue", _number(1.0, 5.0), "power usage effectiveness; default: 1.3"),
-        Field("grid_kg_per_kwh", _number(0, 5), "kg of CO2 per kWh; default: 0.5703"),
-        Field("failures_per_card_day", _number(0, 1), "as measured; default: 0"),
-        Field("restart_seconds", _number(0, 86_400, "seconds"), "to start anew; default: 120"),
+        Field("time_limit_seconds_max", number(1, 1e9, "seconds"), "longest job; default: any"),
+        Field("probe_seconds", number(1, 86_400, "seconds"), "between readings; default: 30"),
+        Field("internet", _words("none", "outbound"), "what the nodes reach; default: not stated"),
+        Field("pue", number(1.0, 5.0), "power usage effectiveness; default: 1.3"),
+        Field("grid_kg_per_kwh", number(0, 5), "kg of CO2 per kWh; default: 0.5703"),
+        Field("failures_per_card_day", number(0, 1), "as measured; default: 0"),
+        Field("restart_seconds", number(0, 86_400, "seconds"), "to start anew; default: 120"),
+        Field(
+            "egress_yuan_per_gb",
+            number(0, 1e4, "CNY per GB"),
+            "asked for data that leaves the site; default: 0",
+        ),
+        Field(
+            "checkpoint_gb_per_second",
+            number(0.001, 1e6, "GB/s"),
+            "that one gang can write to shared storage; default: not stated",
+        ),
         Field("tenants", TENANTS, "who may use the site", foreign=("allow", "deny")),
         Field(
             "environment",
-            MapOf(limits.VARIABLE, Scalar(str, limits.VARIABLE_VALUE, {"type": "string"}), _pair),
+            MapOf(limits.VARIABLE, Scalar(str, limits.VARIABLE_VALUE, {"type": "string"}), pair),
             "variables for every job of this site",
             foreign=("env", "envs"),
         ),
         Field(
             "names",
-            MapOf(RAW_NAME, Model(), _pair),
+            MapOf(RAW_NAME, Model(), pair),
             "what this site's tools print -> model",
         ),
     ),

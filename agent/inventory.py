@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.backends import NodeShare
-from scheduler.model import Pool, Slice, Supernode
+from scheduler.model import Pool, Release, Slice, Supernode
 
 
 class Refusal(StrEnum):
@@ -49,6 +49,8 @@ class DeclaredPool:
     yuan_per_card_hour: float = 0.0
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
+    software: tuple[str, ...] = ()
+    time_limit_seconds_max: float = 0.0  # 0: none but the site's
 
     @property
     def cards(self) -> int:
@@ -94,9 +96,14 @@ class Inventory:
         site: str,
         pools: Iterable[DeclaredPool],
         conditions: Iterable[NodeCondition] = (),
+        releases: Mapping[str, tuple[Release, ...]] | None = None,
     ) -> None:
+        """`releases`: by pool, when the site's own jobs give cards back."""
         found = {(condition.pool, condition.node): condition for condition in conditions}
-        self._pools = {pool.name: _PoolStock(site, pool, found) for pool in pools}
+        expected = releases or {}
+        self._pools = {
+            pool.name: _PoolStock(site, pool, found, expected.get(pool.name, ())) for pool in pools
+        }
 
     def pools(self) -> tuple[Pool, ...]:
         """Placeable capacity now."""
@@ -189,8 +196,10 @@ class _PoolStock:
         site: str,
         declared: DeclaredPool,
         found: Mapping[tuple[str, str], NodeCondition],
+        releases: tuple[Release, ...],
     ) -> None:
         self.declared = declared
+        self._releases = releases
         self._site = site
         self._withheld = 0
         self._nodes: dict[str, _Node] = {}
@@ -223,6 +232,9 @@ class _PoolStock:
                 yuan_per_card_hour=declared.yuan_per_card_hour,
                 utilisation=declared.utilisation,
                 linearity=declared.linearity,
+                software=declared.software,
+                time_limit_seconds_max=declared.time_limit_seconds_max,
+                releases=self._releases,
             )
         return self._advertised
 

@@ -13,16 +13,16 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.backends import BackendRefused, NodeShare, RunOrder, run_name
 from agent.backends.prepare import FREE_BYTES_MIN
 from agent.backends.process import ProcessBackend
+from agent.check import Check, Status, existing, file_system
 from agent.clock import boot_id, lease_now
 from agent.config import AgentConfig, ProbedPool
+from agent.preflight_slurm import slurm_checks
 from agent.probes.assess import assess, model_of
 from agent.probes.reading import Readings
 from agent.probes.run import read_cards
@@ -39,35 +39,22 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES = 512  # more than struct timex has anywhere
 
 
-class Status(StrEnum):
-    OK = "ok"
-    WARN = "warn"  # it will work, less well than it could
-    FAIL = "fail"  # it will not work
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The answer to one question."""
-
-    name: str
-    status: Status
-    message: str
-    hint: str = ""
-
-
 async def preflight(config: AgentConfig, catalogue: Catalogue) -> tuple[Check, ...]:
     """All checks, in the order in which an operator would mend them."""
+    own = await (slurm_checks(config) if config.slurm else machine_checks(config, catalogue))
+    network = await check_network(config.broker)
+    return (*own, check_disk(config.state_dir), check_clock(), network)
+
+
+async def machine_checks(config: AgentConfig, catalogue: Catalogue) -> list[Check]:
+    """Where jobs run on this machine itself: that they can, and on which cards."""
     readings = await _read_all(config.pools)
-    checks: Iterable[Check | Awaitable[Check]] = (
+    return [
         check_backend(config),
-        check_fence(config.state_dir),
-        check_disk(config.state_dir),
-        check_clock(),
+        await check_fence(config.state_dir),
         *(check_cards(pool, readings.get(pool.probe)) for pool in config.pools),
         check_names(config, catalogue, readings),
-        check_network(config.broker),
-    )
-    return tuple([check if isinstance(check, Check) else await check for check in checks])
+    ]
 
 
 def worst(checks: Iterable[Check]) -> Status:
@@ -105,7 +92,7 @@ async def check_fence(state_dir: Path) -> Check:
         run="exit 0",
     )
     try:
-        with tempfile.TemporaryDirectory(dir=_existing(state_dir)) as place:
+        with tempfile.TemporaryDirectory(dir=existing(state_dir)) as place:
             backend = ProcessBackend(Path(place), os.environ, {})
             await backend.open()
             try:
@@ -126,16 +113,16 @@ async def check_fence(state_dir: Path) -> Check:
 
 def check_disk(state_dir: Path) -> Check:
     """Room for runs, on a disk of this machine that the agent may write."""
-    place = _existing(state_dir)
+    place = existing(state_dir)
     if not os.access(place, os.W_OK | os.X_OK):
         hint = "give the agent's user the directory, or name another in state_dir"
         return Check("disk", Status.FAIL, f"{place} cannot be written", hint)
-    file_system = _file_system(place)
-    if file_system in SHARED_FILE_SYSTEMS:
-        message = f"{place} is on {file_system}; locks there do not hold"
+    kind = file_system(place)
+    if kind in SHARED_FILE_SYSTEMS:
+        message = f"{place} is on {kind}; locks there do not hold"
         return Check("disk", Status.FAIL, message, "put state_dir on a local disk")
     free = shutil.disk_usage(place).free
-    message = f"{free / 2**30:.1f} GiB free at {place} ({file_system})"
+    message = f"{free / 2**30:.1f} GiB free at {place} ({kind})"
     if free < FREE_BYTES_MIN:
         return Check("disk", Status.FAIL, message, "free space, or name another state_dir")
     if free < FREE_BYTES_WANTED:
@@ -251,22 +238,6 @@ def _listed(cards: Iterable[int]) -> str:
 
 
 # --- the system's answers -----------------------------------------------------
-
-
-def _existing(path: Path) -> Path:
-    """The nearest of a path and its parents that is there."""
-    return next(place for place in (path, *path.parents) if place.is_dir())
-
-
-def _file_system(path: Path) -> str:
-    """The type of the file system that holds `path`; "?" where the kernel does not tell."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return "?"
-    held = [line.split()[1:3] for line in mounts if len(line.split()) > 2]
-    within = [(place, kind) for place, kind in held if path.resolve().is_relative_to(place)]
-    return max(within, key=lambda mount: len(mount[0]), default=("", "?"))[1]
 
 
 def _clock_state() -> int:

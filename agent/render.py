@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from agent.assembly import profile_of
+from agent.assembly import profile_of, survey_of
 from agent.config import AgentConfig
-from agent.inventory import Inventory
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Moment, Settings
 from agent.wire.encode import encode, readable
@@ -36,7 +37,9 @@ def status_lines(answer: dict[str, Any]) -> Iterator[str]:
 
 def first_hello(config: AgentConfig) -> dict[str, Any]:
     """What a session would begin with if nothing ran here."""
-    state = State(Inventory(config.site, config.declared_pools))
+    survey = survey_of(config, os.environ)
+    asyncio.run(survey.look(lambda pool, node: frozenset()))
+    state = State(survey.inventory(), survey.rules)
     supervisor = Supervisor(state, Settings(), lambda: 0.5)
     hello = supervisor.hello("", Moment(0.0, time.time()))
     return readable(encode(hello, profile_of(config, "")))

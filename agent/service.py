@@ -14,7 +14,15 @@ import signal
 
 import grpc.aio
 
-from agent.assembly import Outside, StateDirectory, assemble, backend_of, profile_of, staging_of
+from agent.assembly import (
+    Outside,
+    StateDirectory,
+    assemble,
+    backend_of,
+    profile_of,
+    staging_of,
+    survey_of,
+)
 from agent.backends import Backend
 from agent.config import AgentConfig
 from agent.control import read_mode, serve
@@ -24,7 +32,7 @@ from agent.join import Renewal
 from agent.operations import Operator
 from agent.session.dialler import Dialler
 from agent.supervisor.messages import ModeSet
-from agent.survey import Survey
+from agent.survey import Surveying
 from suan.errors import InvalidRequest
 from suan.identity.directory import load_identity, require_in_force
 
@@ -43,13 +51,13 @@ async def run_agent(config: AgentConfig, backend: Backend | None = None) -> None
     check_identity(config)
     state_directory = StateDirectory(config.state_dir)
     try:
-        survey = Survey(config)
+        survey = survey_of(config, os.environ)
         await survey.look(lambda pool, node: frozenset())
         daemon = assemble(
             config,
             state_directory,
             survey,
-            _outside(config, backend or backend_of(config, os.environ)),
+            _outside(config, backend or backend_of(config, os.environ, survey)),
         )
         profile = profile_of(config, state_directory.agent_id)
         gc.freeze()
@@ -73,7 +81,7 @@ def check_identity(config: AgentConfig) -> None:
         )
 
 
-async def _run(config: AgentConfig, daemon: Daemon, survey: Survey, operator: Operator) -> None:
+async def _run(config: AgentConfig, daemon: Daemon, survey: Surveying, operator: Operator) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)

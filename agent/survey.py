@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from agent.config import AgentConfig, ProbedPool
 from agent.inventory import Inventory, NodeCondition
@@ -23,6 +24,25 @@ log = logging.getLogger(__name__)
 Read = Callable[[str], Awaitable[Readings]]
 
 
+class Surveying(Protocol):
+    """Who tells an agent what its site has. `held` gives a node's cards that runs of ours hold."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Of the site's cluster manager, one line each, for people."""
+
+    def inventory(self) -> Inventory:
+        """What the site has, by the last reading; nothing of it is taken."""
+
+    async def look(self, held: Callable[[str, str], frozenset[int]]) -> bool:
+        """Read; whether anything has changed that the broker should know."""
+
+    async def run(
+        self, held: Callable[[str, str], frozenset[int]], post: Callable[[Event], None]
+    ) -> None:
+        """Read again and again, and post what has changed."""
+
+
 class Survey:
     """The conditions of this site's cards, as last read."""
 
@@ -31,6 +51,10 @@ class Survey:
         self._read = read
         self._conditions: dict[tuple[str, str], NodeCondition] = {}
         self._failing: set[str] = set()
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return self._config.rules
 
     def inventory(self) -> Inventory:
         """What the site has, by the last readings; nothing of it is taken."""

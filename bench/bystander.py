@@ -19,8 +19,8 @@ from pathlib import Path
 
 import grpc
 
+from bench.load import credentials_of
 from suan.channel import CHANNEL_OPTIONS
-from suan.identity.directory import load_identity
 from suan.ids import new_id
 from suan.models import JobSpec, Variant
 from suan.v1 import jobs_service_pb2 as pb
@@ -75,10 +75,7 @@ async def bystander(address: str, identity: Path) -> AsyncIterator[Waits]:
 
 
 def main(address: str, identity_directory: str) -> None:
-    identity = load_identity(identity_directory)
-    credentials = grpc.ssl_channel_credentials(
-        identity.ca_pem, identity.key_pem, identity.certificate_pem
-    )
+    credentials = credentials_of(Path(identity_directory))
     ending = threading.Event()
 
     def wait_for_end() -> None:

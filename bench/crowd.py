@@ -6,7 +6,6 @@ What `bench.overload` measures and `tests/e2e/test_overload.py` checks is made o
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import tempfile
 import time
@@ -21,9 +20,10 @@ import grpc.aio
 from bench.bystander import SPEC
 from bench.federation import Federation
 from bench.herd import HerdAgent
+from bench.load import BATCH, credentials_of, jobs_of
+from bench.usage import rss_bytes
 from suan.channel import CHANNEL_OPTIONS
 from suan.errors import SuanError
-from suan.identity.directory import load_identity
 from suan.ids import new_id
 from suan.models import JobSpec, Variant
 from suan.status import decode
@@ -32,7 +32,6 @@ from suan.v1.jobs_service_pb2_grpc import JobsStub
 from suan.wire import spec_bytes
 
 MIB = 1 << 20
-BATCH = 500
 CALL_SECONDS = 120.0
 CONNECTS_AT_ONCE = 32
 HERD_SECONDS_MAX = 120.0
@@ -40,23 +39,15 @@ HEAVY_BYTES = 4_000  # of one specification
 MODEL = "ascend-910b"
 
 
-def rss_bytes(pid: int) -> int:
-    """Resident memory of one process."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
 @asynccontextmanager
 async def channel(federation: Federation, identity: Path) -> AsyncIterator[grpc.aio.Channel]:
     """A connection that is shared with no other channel of this process."""
-    known = load_identity(identity)
-    credentials = grpc.ssl_channel_credentials(known.ca_pem, known.key_pem, known.certificate_pem)
     options = [
         *CHANNEL_OPTIONS,
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_send_message_length", -1),
     ]
+    credentials = credentials_of(identity)
     async with grpc.aio.secure_channel(federation.address, credentials, options) as opened:
         yield opened
 
@@ -79,7 +70,7 @@ async def fill(federation: Federation, identities: list[Path], count: int) -> fl
 
     async def send(stub: Any) -> None:
         for _ in numbers:
-            jobs = [pb.JobSubmission(id=new_id(), spec=SPEC) for _ in range(BATCH)]
+            jobs = jobs_of(SPEC)
             answer = await stub.Submit(pb.SubmitRequest(jobs=jobs), timeout=CALL_SECONDS)
             assert all(result.accepted for result in answer.results), answer.results[0]
 
@@ -157,7 +148,7 @@ async def press(
 
     async def one(stub: Any) -> None:
         while time.monotonic() < end:
-            jobs = [pb.JobSubmission(id=new_id(), spec=SPEC) for _ in range(BATCH)]
+            jobs = jobs_of(SPEC)
             try:
                 await stub.Submit(pb.SubmitRequest(jobs=jobs), timeout=CALL_SECONDS)
                 outcomes["jobs accepted"] += BATCH

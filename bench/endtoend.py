@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import platform
-import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench.etcd import etcd_is_installed
 from bench.federation import Federation, SiteSpec
+from bench.load import CALL_SECONDS, all_jobs, batches, submit_all, wait_finished
 from bench.peers import PEERS
+from bench.report import comparison, machine, table
 from bench.several import SeveralBrokers
+from bench.usage import cpu_seconds_of, rss_bytes
 from suan.channel import secure_channel
 from suan.ids import new_id
 from suan.models import JobSpec, Variant
@@ -34,14 +35,8 @@ from suan.v1 import jobs_service_pb2 as pb
 from suan.v1.jobs_service_pb2_grpc import JobsStub
 from suan.wire import spec_bytes
 
-BATCH = 500
-IN_FLIGHT = 4
-CALL_SECONDS = 60.0
-RUN_SECONDS_MAX = 300.0
-PAGE = 1_000
 RUNTIMES = ("local", "ray")
 STORES = ("sqlite", "etcd")
-ETCD_PROGRAMS = ("etcd", "etcdctl")
 SITES = tuple(
     SiteSpec(
         name,
@@ -64,56 +59,9 @@ SPEC = spec_bytes(
 )
 
 
-def batches(count: int) -> list[list[pb.JobSubmission]]:
-    """`count` new jobs in requests of BATCH."""
-    jobs = [pb.JobSubmission(id=new_id(), spec=SPEC) for _ in range(count)]
-    return [jobs[first : first + BATCH] for first in range(0, count, BATCH)]
-
-
-async def submit_all(stub: Any, requests: Sequence[list[pb.JobSubmission]]) -> None:
-    """Send all requests, IN_FLIGHT at a time; every job must be accepted."""
-    waiting = list(reversed(requests))
-
-    async def sender() -> None:
-        while waiting:
-            answer = await stub.Submit(pb.SubmitRequest(jobs=waiting.pop()), timeout=CALL_SECONDS)
-            assert all(result.accepted for result in answer.results)
-
-    await asyncio.gather(*(sender() for _ in range(IN_FLIGHT)))
-
-
-async def wait_finished(stub: Any, count: int) -> None:
-    """Until the broker has no job left that is queued, placed or running."""
-    live = [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_PLACED, job_pb2.JOB_STATE_RUNNING]
-    end = time.monotonic() + RUN_SECONDS_MAX
-    token = ""
-    while time.monotonic() < end:
-        request = pb.ListRequest(states=live, page_size=1, page_token=token)
-        answer = await stub.List(request, timeout=CALL_SECONDS)
-        token = "" if answer.jobs else answer.next_page_token
-        if not answer.jobs and not token:
-            return
-        await asyncio.sleep(0.0 if token else count / 100_000)
-    raise TimeoutError(f"{count} jobs did not end in {RUN_SECONDS_MAX:g} s")
-
-
-async def all_jobs(stub: Any) -> list[job_pb2.Job]:
-    """Every job, page by page."""
-    found: list[job_pb2.Job] = []
-    token = ""
-    while True:
-        request = pb.ListRequest(page_size=PAGE, page_token=token)
-        page = await stub.List(request, timeout=CALL_SECONDS)
-        found.extend(page.jobs)
-        token = page.next_page_token
-        if not token:
-            return found
-
-
 async def throughput(stub: Any, count: int) -> dict[str, float]:
     """Submit `count` jobs as fast as they are taken; figures from the broker's own times."""
-    ids = set()
-    requests = batches(count)
+    requests = batches(SPEC, count)
     ids = {item.id for request in requests for item in request}
     begun = time.monotonic()
     await submit_all(stub, requests)
@@ -186,10 +134,10 @@ async def queue_memory(federation: Federation, count: int) -> dict[str, float]:
     channel = secure_channel(federation.address, federation.user)
     try:
         stub: Any = JobsStub(channel)
-        await submit_all(stub, batches(2_000))
-        before = resident_bytes(federation.broker.pid)
-        await submit_all(stub, batches(count))
-        added = resident_bytes(federation.broker.pid) - before
+        await submit_all(stub, batches(SPEC, 2_000))
+        before = rss_bytes(federation.broker.pid)
+        await submit_all(stub, batches(SPEC, count))
+        added = rss_bytes(federation.broker.pid) - before
         return {"queued_jobs": count, "bytes_per_queued_job": added / count}
     finally:
         await channel.close(None)
@@ -198,24 +146,13 @@ async def queue_memory(federation: Federation, count: int) -> dict[str, float]:
 def cpu_seconds(federation: Federation) -> dict[str, float]:
     """Processor time so far, of the broker and what it started, of all agents, and of us."""
     spent = {
-        "broker": sum(map(_cpu_seconds, federation.broker.family())),
-        "agents": sum(_cpu_seconds(pid) for a in federation.agents.values() for pid in a.family()),
+        "broker": cpu_seconds_of(federation.broker.family()),
+        "agents": sum(cpu_seconds_of(agent.family()) for agent in federation.agents.values()),
         "client": time.process_time(),
     }
     if isinstance(federation, SeveralBrokers):
-        spent["etcd"] = sum(_cpu_seconds(node.pid) for node in federation.etcd.nodes)
+        spent["etcd"] = cpu_seconds_of(node.pid for node in federation.etcd.nodes)
     return spent
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_bytes(pid: int) -> int:
-    """Resident memory of one process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
@@ -247,12 +184,9 @@ def run_suan(runtime: str, store: str, count: int, profile: Path | None) -> dict
 
 def stores_of(chosen: Sequence[str]) -> Sequence[str]:
     """The stores to measure: those chosen, or all that can run here; says what is missing."""
-    missing = [name for name in ETCD_PROGRAMS if shutil.which(name) is None]
-    if not missing or (chosen and "etcd" not in chosen):
+    if etcd_is_installed() or (chosen and "etcd" not in chosen):
         return chosen or STORES
-    lacks = (
-        f"no {' and no '.join(missing)} here; on Debian: apt-get install etcd-server etcd-client"
-    )
+    lacks = "no etcd here; on Debian: apt-get install etcd-server"
     if chosen:
         raise click.UsageError(lacks)
     click.echo(f"without etcd: {lacks}", err=True)
@@ -290,27 +224,6 @@ def main(
         click.echo(json.dumps({"machine": machine(), "results": results}, indent=2))
         return
     click.echo("\n".join([machine(), *table(roads), *comparison(roads, peers)]))
-
-
-def table(roads: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """A column for each of Suan's roads, a line for each figure; `-` where it was not taken."""
-    yield f"{'suan':28}" + "".join(f"{name:>15}" for name in roads)
-    for key in dict.fromkeys(key for found in roads.values() for key in found):
-        cells = (f"{found[key]:.1f}" if key in found else "-" for found in roads.values())
-        yield f"{key:28}" + "".join(f"{cell:>15}" for cell in cells)
-
-
-def comparison(
-    roads: Mapping[str, Mapping[str, float]], peers: Mapping[str, float]
-) -> Iterator[str]:
-    """A line for each peer, beside the fastest of Suan's roads."""
-    best = max(found["jobs_per_second"] for found in roads.values())
-    for name, rate in peers.items():
-        yield f"{name:18} {rate:10.1f} jobs/s   {best / rate:8.1f} times slower"
-
-
-def machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,25 @@
-"""A real etcd on this machine: nodes with TLS, each a process that can be killed and stopped."""
+"""A real etcd on this machine: nodes with TLS or without, that can be killed and stopped.
+
+The only place where one is started: for tests, for benchmarks and for the example of two
+brokers (`deploy/examples/failover`).
+"""
 
 from __future__ import annotations
 
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.federation import Daemon, wait_until
+from broker.store import StoreError
+from broker.store.etcd import EtcdSettings
+from broker.store.etcd.connection import Cluster, Connection
+from broker.store.etcd.loader import messages
 
 NODES = 3
 CERTIFICATES = Path(__file__).parents[1] / "deploy/examples/failover/certificates.sh"
@@ -17,80 +27,123 @@ HOST = "127.0.0.1"
 
 
 def etcd_is_installed() -> bool:
-    return all(shutil.which(program) for program in ("etcd", "etcdctl"))
+    return shutil.which("etcd") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The PEM files that `certificates.sh` leaves in a folder."""
+
+    folder: Path
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What a broker needs, as `EtcdSettings` calls it."""
+        names = {"ca_file": "ca.pem", "certificate_file": "broker.pem", "key_file": "broker.key"}
+        return {field: self.folder / name for field, name in names.items()}
+
+    @property
+    def options(self) -> dict[str, Path]:
+        """What a node needs, for brokers and for the other nodes."""
+        files = {"cert-file": "node.pem", "key-file": "node.key", "trusted-ca-file": "ca.pem"}
+        own = {option: self.folder / name for option, name in files.items()}
+        return own | {f"peer-{option}": path for option, path in own.items()}
+
+
+def make_keys(folder: Path) -> Keys:
+    """An authority with certificates for nodes on loopback and for brokers."""
+    subprocess.run([str(CERTIFICATES), str(folder), f"IP:{HOST}"], check=True)
+    return Keys(folder)
+
+
+def node_commands(folder: Path, ports: Sequence[int], keys: Keys | None) -> dict[str, list[str]]:
+    """The command of each node by its name; `ports`: those for clients, then those for peers."""
+    scheme = "https" if keys else "http"
+    urls, count = [f"{scheme}://{HOST}:{port}" for port in ports], len(ports) // 2
+    pairs = zip(urls[:count], urls[count:], strict=True)
+    nodes = {f"etcd-{number}": pair for number, pair in enumerate(pairs)}
+    words: dict[str, object] = {
+        "initial-cluster": ",".join(f"{name}={peer}" for name, (_, peer) in nodes.items()),
+        "initial-cluster-token": folder,
+        "log-level": "warn",
+        **(keys.options if keys else {}),
+    }
+    tls = ["--client-cert-auth", "--peer-client-cert-auth"] if keys else []
+    commands = {}
+    for name, (client, peer) in nodes.items():
+        own: dict[str, object] = {
+            "name": name,
+            "data-dir": folder / name,
+            "listen-client-urls": client,
+            "advertise-client-urls": client,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+        }
+        options = [f"--{option}={value}" for option, value in (own | words).items()]
+        commands[name] = ["etcd", *options, *tls]
+    return commands
 
 
 class Etcd:
-    """A cluster in `folder`, on free ports of loopback. `start`, then `stop`."""
+    """A cluster in `folder`, on free ports. `start`, then `stop`; both keep its data.
 
-    def __init__(self, folder: Path, nodes: int = NODES) -> None:
-        self.folder = folder
-        self.folder.mkdir(parents=True)
-        keys = folder / "keys"
-        subprocess.run([str(CERTIFICATES), str(keys), f"IP:{HOST}"], check=True)
+    `more`: options of each node beside its own.
+    """
+
+    def __init__(
+        self, folder: Path, nodes: int = NODES, keys: Keys | None = None, more: Sequence[str] = ()
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         ports = free_ports(2 * nodes)
-        peers = {f"etcd-{i}": f"https://{HOST}:{port}" for i, port in enumerate(ports[nodes:])}
-        self.endpoints = [f"https://{HOST}:{port}" for port in ports[:nodes]]
+        scheme = "https://" if keys else ""
+        self.keys = keys
+        self.endpoints = tuple(f"{scheme}{HOST}:{port}" for port in ports[:nodes])
         self.nodes = [
-            Daemon(name, self._command(name, client, peers), folder)
-            for name, client in zip(peers, self.endpoints, strict=True)
+            Daemon(name, [*command, *more], folder)
+            for name, command in node_commands(folder, ports, keys).items()
         ]
 
     @property
     def section(self) -> dict[str, Any]:
         """`etcd:` of broker.yaml."""
-        keys = self.folder / "keys"
-        return {
-            "endpoints": self.endpoints,
-            "ca": str(keys / "ca.pem"),
-            "certificate": str(keys / "broker.pem"),
-            "key": str(keys / "broker.key"),
-        }
+        files = self.keys.files if self.keys else {}
+        own = {field.removesuffix("_file"): str(path) for field, path in files.items()}
+        return {"endpoints": list(self.endpoints)} | own
+
+    def settings(self, federation: str, **more: Any) -> EtcdSettings:
+        """How the store is told of it; `more` wins."""
+        files = self.keys.files if self.keys else {}
+        known: dict[str, Any] = {"endpoints": self.endpoints, "federation": federation}
+        return EtcdSettings(**(known | files | more))
 
     def start(self) -> None:
         """Start what does not run, and wait until each node serves."""
         for node in self.nodes:
             if not node.running():
                 node.start()
-        for endpoint in self.endpoints:
-            wait_until(partial(self._healthy, endpoint), f"etcd at {endpoint}")
+        self.wait()
+
+    def wait(self) -> None:
+        """Until each node that runs knows a leader. Raises TimeoutError, RuntimeError."""
+        connection = Connection(self.settings("any"), Cluster())
+        try:
+            for index, node in enumerate(self.nodes):
+                if node.running():
+                    wait_until(partial(self._serves, connection, index), f"{node.name} to serve")
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         for node in self.nodes:
             node.kill()
 
-    def _healthy(self, endpoint: str) -> bool:
-        for node in self.nodes:
-            node.require_running()
-        keys = self.folder / "keys"
-        files = ("--cacert", keys / "ca.pem", "--cert", keys / "broker.pem", "--key")
-        command = ["etcdctl", "--endpoints", endpoint, *map(str, files), str(keys / "broker.key")]
-        said = subprocess.run(
-            [*command, "endpoint", "health"], capture_output=True, env={"ETCDCTL_API": "3"}
-        )
-        return said.returncode == 0
-
-    def _command(self, name: str, client: str, peers: dict[str, str]) -> list[str]:
-        keys = self.folder / "keys"
-        cluster = ",".join(f"{peer}={url}" for peer, url in peers.items())
-        words = {
-            "name": name,
-            "data-dir": self.folder / name,
-            "listen-client-urls": client,
-            "advertise-client-urls": client,
-            "listen-peer-urls": peers[name],
-            "initial-advertise-peer-urls": peers[name],
-            "initial-cluster": cluster,
-            "cert-file": keys / "node.pem",
-            "key-file": keys / "node.key",
-            "trusted-ca-file": keys / "ca.pem",
-            "peer-cert-file": keys / "node.pem",
-            "peer-key-file": keys / "node.key",
-            "peer-trusted-ca-file": keys / "ca.pem",
-            "log-level": "warn",
-        }
-        options = [f"--{option}={value}" for option, value in words.items()]
-        return ["etcd", *options, "--client-cert-auth", "--peer-client-cert-auth"]
+    def _serves(self, connection: Connection, index: int) -> bool:
+        self.nodes[index].require_running()
+        try:
+            connection.call("KV.Range", messages().RangeRequest(key=b"0"), at=index)
+        except StoreError:
+            return False
+        return True
 
 
 def free_ports(count: int) -> list[int]:

@@ -24,8 +24,10 @@ from typing import Any
 import click
 import grpc
 
-from bench.endtoend import BATCH, SPEC, batches, machine, submit_all
+from bench.endtoend import SPEC
 from bench.federation import COMMANDS, Federation, SiteSpec, wait_until
+from bench.load import BATCH, batches, submit_all
+from bench.report import machine
 from bench.several import SeveralBrokers
 from suan.channel import secure_channel
 from suan.ids import new_id
@@ -188,7 +190,7 @@ def run_restarts(runtime: str, jobs: int) -> list[float]:
 
 async def _fill(federation: Federation, jobs: int) -> None:
     async with secure_channel(federation.address, federation.user) as channel:
-        await submit_all(JobsStub(channel), batches(jobs))
+        await submit_all(JobsStub(channel), batches(SPEC, jobs))
 
 
 async def _restart(federation: Federation) -> float:

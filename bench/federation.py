@@ -36,7 +36,7 @@ COMMANDS = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class SiteSpec:
-    """A site to start: `pool` is one pool of agent.yaml."""
+    """A site to start: `pool` is one pool of agent.yaml; empty where the backend finds them."""
 
     name: str
     pool: Mapping[str, Any]
@@ -260,8 +260,9 @@ class Federation:
             "state_dir": str(place / "state"),
             "city": site.city or site.name,
             "backend": site.backend,
-            "pools": [dict(site.pool)],
         } | dict(site.settings)
+        if site.pool:
+            config["pools"] = [dict(site.pool)]
         (place / "agent.yaml").write_text(yaml.safe_dump(config))
         agent = [str(COMMANDS / "suan-agent"), "-c", str(place / "agent.yaml"), "run"]
         command = [*site.enter, *agent]

@@ -20,6 +20,7 @@ import grpc.aio
 
 from bench.bystander import SPEC
 from bench.federation import FEDERATION, Federation
+from bench.load import credentials_of
 from broker.core.digest import attempt_digest
 from broker.core.lifecycle import AttemptState, JobState
 from broker.core.rows import Attempt, Job, Put, Site
@@ -30,7 +31,6 @@ from broker.store.sqlite import SqliteStore
 from scheduler.model import Slice
 from suan.channel import CHANNEL_OPTIONS
 from suan.errors import ResourceExhausted
-from suan.identity.directory import load_identity
 from suan.identity.issue import issue
 from suan.identity.principal import Principal, Role
 from suan.ids import new_id
@@ -112,10 +112,7 @@ async def live(agent: HerdAgent, address: str, heartbeat_seconds: float) -> None
     """Until cancelled: connect, say Hello, send heartbeats; again whenever the broker is lost."""
     failures = 0
     while True:
-        known = load_identity(agent.identity)
-        credentials = grpc.ssl_channel_credentials(
-            known.ca_pem, known.key_pem, known.certificate_pem
-        )
+        credentials = credentials_of(agent.identity)
         async with grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS) as channel:
             pause = min(BACK_SECONDS_MAX, BACK_SECONDS * 2.0**failures) * random.random()
             try:

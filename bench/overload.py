@@ -8,13 +8,10 @@ small, are tests in `tests/e2e/test_overload.py`.
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -22,7 +19,6 @@ import grpc.aio
 
 from bench.bystander import Waits, bystander
 from bench.crowd import (
-    BATCH,
     CALL_SECONDS,
     MIB,
     broker,
@@ -31,7 +27,6 @@ from bench.crowd import (
     flood,
     hung_up,
     press,
-    rss_bytes,
     settled_rss,
     silent_connections,
     until_welcome,
@@ -39,6 +34,9 @@ from bench.crowd import (
 )
 from bench.federation import Federation
 from bench.herd import HerdAgent, live, sites_with_attempts
+from bench.load import BATCH
+from bench.report import machine
+from bench.usage import rss_bytes
 from suan.errors import ResourceExhausted
 from suan.ids import new_id
 from suan.status import decode
@@ -52,43 +50,37 @@ WATCHED_CHANGES = 5_000
 LORIS_SECONDS = 25.0  # more than a broker may wait for a handshake
 
 
-@dataclass
-class Table:
-    """Lines of the report: what was done, what came of it, what is aimed at."""
-
-    rows: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def add(self, what: str, figure: str, aim: str = "") -> None:
-        self.rows.append((what, figure, aim))
-        print(f"| {what} | {figure} | {aim} |", flush=True)
+def row(what: str, figure: str, aim: str = "") -> None:
+    """A line of the report: what was done, what came of it, what is aimed at."""
+    print(f"| {what} | {figure} | {aim} |", flush=True)
 
 
 # --- a million jobs -------------------------------------------------------------------
 
 
-async def queue_jobs(federation: Federation, count: int, table: Table) -> None:
+async def queue_jobs(federation: Federation, count: int) -> None:
     people = [federation.identity(f"user-{n}", f"team-{n}") for n in range(SENDERS)]
     before = rss_bytes(federation.broker.pid)
     async with bystander(federation.address, federation.identity("wang", "team-z")) as waits:
         seconds = await fill(federation, people, count)
     after = rss_bytes(federation.broker.pid)
-    table.add(f"{count:,} jobs queued", f"{seconds:.0f} s, {count / seconds:,.0f} jobs/s")
+    row(f"{count:,} jobs queued", f"{seconds:.0f} s, {count / seconds:,.0f} jobs/s")
     per_job = (after - before) / count
-    table.add(
+    row(
         "broker's memory with them",
         f"{after / MIB:,.0f} MiB, {per_job:,.0f} bytes/job",
         "2,048 MiB",
     )
-    table.add("a modest client meanwhile", str(waits))
+    row("a modest client meanwhile", str(waits))
     async with bystander(federation.address, federation.identity("wang", "team-z")) as idle:
         await asyncio.sleep(IDLE_SECONDS)
-    table.add("… and with the queue at rest", str(idle))
+    row("… and with the queue at rest", str(idle))
 
 
 # --- watchers that read nothing ----------------------------------------------------------
 
 
-async def watch_unread(federation: Federation, count: int, changes: int, table: Table) -> None:
+async def watch_unread(federation: Federation, count: int, changes: int) -> None:
     team = federation.identity("user-0", "team-0")
     pid = federation.broker.pid
 
@@ -100,18 +92,18 @@ async def watch_unread(federation: Federation, count: int, changes: int, table: 
 
     async with bystander(federation.address, federation.identity("wang", "team-z")) as waits:
         before, after = await run()
-    table.add(
+    row(
         f"{count:,} watchers that read nothing, {changes:,} changes",
         f"{(after - before) / count / 1024:,.0f} KiB each",
         "1,024 KiB",
     )
-    table.add("a modest client meanwhile", str(waits))
+    row("a modest client meanwhile", str(waits))
 
 
 # --- oversize and slow clients --------------------------------------------------------------
 
 
-async def send_oversize(federation: Federation, count: int, table: Table) -> None:
+async def send_oversize(federation: Federation, count: int) -> None:
     """Messages of 10 MB, past the SDK, which would not send them."""
     big = pb.SubmitRequest(jobs=[pb.JobSubmission(id=new_id(), spec=bytes(10_000_000))])
 
@@ -129,11 +121,11 @@ async def send_oversize(federation: Federation, count: int, table: Table) -> Non
     async with bystander(federation.address, federation.identity("wang", "team-z")) as waits:
         codes = await run()
     grown = (rss_bytes(federation.broker.pid) - before) / MIB
-    table.add(f"{count} messages of 10 MB", f"{dict(codes)}, {grown:+.0f} MiB")
-    table.add("a modest client meanwhile", str(waits))
+    row(f"{count} messages of 10 MB", f"{dict(codes)}, {grown:+.0f} MiB")
+    row("a modest client meanwhile", str(waits))
 
 
-async def stall_handshakes(federation: Federation, count: int, table: Table) -> None:
+async def stall_handshakes(federation: Federation, count: int) -> None:
     before = rss_bytes(federation.broker.pid)
     for name, address in (("main", federation.address), ("join", federation.join_address)):
         async with bystander(federation.address, federation.identity("wang", "team-z")) as waits:
@@ -141,17 +133,17 @@ async def stall_handshakes(federation: Federation, count: int, table: Table) -> 
             ended, last = await asyncio.to_thread(hung_up, connections, LORIS_SECONDS)
             for connection in connections:
                 connection.close()
-        table.add(
+        row(
             f"{count} connections to the {name} port that say nothing",
             f"{ended} ended by the broker within {last:.1f} s",
             "all within 15 s",
         )
-        table.add("a modest client meanwhile", str(waits))
+        row("a modest client meanwhile", str(waits))
     grown = (rss_bytes(federation.broker.pid) - before) / MIB
-    table.add("broker's memory for them", f"{grown:+.0f} MiB")
+    row("broker's memory for them", f"{grown:+.0f} MiB")
 
 
-async def stall_calls(federation: Federation, connections: int, calls: int, table: Table) -> None:
+async def stall_calls(federation: Federation, connections: int, calls: int) -> None:
     """Calls that are opened and whose request never comes, by a client with a certificate."""
 
     async def never() -> AsyncIterator[bytes]:
@@ -177,28 +169,26 @@ async def stall_calls(federation: Federation, connections: int, calls: int, tabl
         before, after = await run()
     count = connections * calls
     grown = (after - before) / count / 1024
-    table.add(f"{count:,} calls whose request never comes", f"{grown:,.0f} KiB each")
-    table.add("a modest client meanwhile", str(waits))
+    row(f"{count:,} calls whose request never comes", f"{grown:,.0f} KiB each")
+    row("a modest client meanwhile", str(waits))
 
 
 # --- a greedy tenant --------------------------------------------------------------------------
 
 
-async def be_greedy(federation: Federation, requests: int, seconds: float, table: Table) -> None:
+async def be_greedy(federation: Federation, requests: int, seconds: float) -> None:
     modest = federation.identity("wang", "team-z")
     async with bystander(federation.address, modest) as alone:
         await asyncio.sleep(seconds)
     async with bystander(federation.address, modest) as beside:
         greedy = federation.identity("greedy", "team-g")
         outcomes = await press(federation, greedy, requests, seconds)
-    table.add("a modest client alone", str(alone))
-    table.add(
-        f"a greedy tenant, {requests} requests of {BATCH} jobs in flight", str(dict(outcomes))
-    )
-    table.add("the modest client beside it", str(beside), "p99 at most twice")
+    row("a modest client alone", str(alone))
+    row(f"a greedy tenant, {requests} requests of {BATCH} jobs in flight", str(dict(outcomes)))
+    row("the modest client beside it", str(beside), "p99 at most twice")
 
 
-async def flood_requests(federation: Federation, requests: int, table: Table) -> None:
+async def flood_requests(federation: Federation, requests: int) -> None:
     greedy = federation.identity("greedy", "team-g")
     async with bystander(federation.address, federation.identity("wang", "team-z")) as waits:
         answers = await flood(federation, greedy, requests)
@@ -206,37 +196,35 @@ async def flood_requests(federation: Federation, requests: int, table: Table) ->
     asked = [a.retry_after_seconds for a in answers if isinstance(a, ResourceExhausted)]
     again = f", to try again after {min(asked):.1f} to {max(asked):.1f} s" if asked else ""
     size = f"{requests:,} requests of one tenant at once, each of 2 MB"
-    table.add(size, f"{dict(codes)}{again}")
-    table.add("the modest client meanwhile", str(waits))
+    row(size, f"{dict(codes)}{again}")
+    row("the modest client meanwhile", str(waits))
 
 
 # --- a herd -------------------------------------------------------------------------------------
 
 
-async def stampede(
-    federation: Federation, sites: int, attempts: int, beat: float, table: Table
-) -> None:
+async def stampede(federation: Federation, sites: int, attempts: int, beat: float) -> None:
     """All sites come at once to a broker that has just begun, and again when it is killed."""
     agents = sites_with_attempts(federation, sites, attempts)
     begun = time.monotonic()
     await asyncio.to_thread(federation.start_broker)
-    table.add(f"start with {sites * attempts:,} live attempts", f"{time.monotonic() - begun:.1f} s")
+    row(f"start with {sites * attempts:,} live attempts", f"{time.monotonic() - begun:.1f} s")
 
     async def run() -> None:
         tasks = [asyncio.create_task(live(a, federation.address, beat)) for a in agents]
         try:
             since = time.monotonic()
             seconds = await until_welcome(agents, since)
-            table.add(f"{sites} agents × {attempts} attempts at once", _welcomed(agents, seconds))
-            await _serve(federation, agents, 3 * beat, table)
+            row(f"{sites} agents × {attempts} attempts at once", _welcomed(agents, seconds))
+            await _serve(federation, agents, 3 * beat)
             for agent in agents:
                 agent.kept = agent.refusals = 0
             await asyncio.to_thread(federation.broker.kill)
             since = time.monotonic()
             await asyncio.to_thread(federation.start_broker)
             seconds = await until_welcome(agents, since)
-            table.add("… again after the broker was killed", _welcomed(agents, seconds), "60 s")
-            await _serve(federation, agents, 3 * beat, table)
+            row("… again after the broker was killed", _welcomed(agents, seconds), "60 s")
+            await _serve(federation, agents, 3 * beat)
         finally:
             for task in tasks:
                 task.cancel()
@@ -244,7 +232,7 @@ async def stampede(
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     await run()
-    table.add("broker's memory", f"{rss_bytes(federation.broker.pid) / MIB:,.0f} MiB")
+    row("broker's memory", f"{rss_bytes(federation.broker.pid) / MIB:,.0f} MiB")
 
 
 def _welcomed(agents: list[HerdAgent], seconds: float) -> str:
@@ -253,18 +241,16 @@ def _welcomed(agents: list[HerdAgent], seconds: float) -> str:
     return f"all welcome in {seconds:.1f} s, {kept:,} of {held:,} kept, {refusals} told to wait"
 
 
-async def _serve(
-    federation: Federation, agents: list[HerdAgent], seconds: float, table: Table
-) -> None:
+async def _serve(federation: Federation, agents: list[HerdAgent], seconds: float) -> None:
     for agent in agents:
         agent.waits.clear()
     modest = federation.identity("wang", "team-z")
     async with bystander(federation.address, modest) as waits:
         await asyncio.sleep(seconds)
     beats = Waits(sorted(wait for agent in agents for wait in agent.waits))
-    table.add("replies to their heartbeats", str(beats), "p99 1,000 ms")
+    row("replies to their heartbeats", str(beats), "p99 1,000 ms")
     again = sum(agent.reconciles for agent in agents)
-    table.add("a modest client meanwhile", f"{waits}; asked to reconcile again: {again}")
+    row("a modest client meanwhile", f"{waits}; asked to reconcile again: {again}")
 
 
 @click.command()
@@ -275,29 +261,25 @@ async def _serve(
 @click.option("--seconds", default=15.0, show_default=True, help="of the greedy tenant")
 def main(jobs: int, watching: int, agents: int, attempts: int, seconds: float) -> None:
     """The whole campaign; some minutes."""
-    cores = os.cpu_count()
-    print(f"{platform.platform()}, {cores} cores, Python {platform.python_version()}")
-    print(f"{time.strftime('%Y-%m-%d')}, load before {os.getloadavg()[0]:.1f}\n")
+    print(f"{machine()}, {time.strftime('%Y-%m-%d')}\n")
     print("| what | came to | aim |\n|---|---|---|")
-    asyncio.run(campaign(Table(), jobs, watching, agents, attempts, seconds))
+    asyncio.run(campaign(jobs, watching, agents, attempts, seconds))
 
 
-async def campaign(
-    table: Table, jobs: int, watching: int, agents: int, attempts: int, seconds: float
-) -> None:
+async def campaign(jobs: int, watching: int, agents: int, attempts: int, seconds: float) -> None:
     with broker() as federation:
         federation.start_broker()
-        await be_greedy(federation, 32, seconds, table)
-        await flood_requests(federation, FLOOD_REQUESTS, table)
-        await queue_jobs(federation, jobs, table)
-        await watch_unread(federation, watching, WATCHED_CHANGES, table)
-        await send_oversize(federation, 100, table)
-        await stall_handshakes(federation, 300, table)
-        await stall_calls(federation, 3, 1_000, table)
+        await be_greedy(federation, 32, seconds)
+        await flood_requests(federation, FLOOD_REQUESTS)
+        await queue_jobs(federation, jobs)
+        await watch_unread(federation, watching, WATCHED_CHANGES)
+        await send_oversize(federation, 100)
+        await stall_handshakes(federation, 300)
+        await stall_calls(federation, 3, 1_000)
         rss = rss_bytes(federation.broker.pid)
-        table.add("broker's memory after all this", f"{rss / MIB:,.0f} MiB", "2,048 MiB")
+        row("broker's memory after all this", f"{rss / MIB:,.0f} MiB", "2,048 MiB")
     with broker() as federation:
-        await stampede(federation, agents, attempts, 10.0, table)
+        await stampede(federation, agents, attempts, 10.0)
 
 
 if __name__ == "__main__":

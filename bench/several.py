@@ -16,11 +16,23 @@ import grpc
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bench.etcd import Etcd
+from bench.etcd import Etcd, make_keys
 from bench.federation import Daemon, Federation, SiteSpec, wait_until
 
 SERVICE = "suan.v1.Jobs"
 LOOK_SECONDS = 0.5  # that a broker has to say how it is
+
+
+def leads(health_address: str) -> bool:
+    """Whether a broker says on its health port that it serves jobs."""
+    with grpc.insecure_channel(health_address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        try:
+            answer = stub.Check(request, timeout=LOOK_SECONDS)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 class SeveralBrokers(Federation):
@@ -34,7 +46,7 @@ class SeveralBrokers(Federation):
         count: int = 2,
         **settings: Any,
     ) -> None:
-        self.etcd = Etcd(folder / "etcd")
+        self.etcd = Etcd(folder / "etcd", keys=make_keys(folder / "etcd" / "keys"))
         own = {"store": "etcd", "etcd": self.etcd.section, "health_listen": "127.0.0.1:0"}
         super().__init__(folder, runtime, limits, **(own | settings))
         self._listens: dict[str, dict[str, str]] = {}
@@ -88,14 +100,7 @@ class SeveralBrokers(Federation):
         return str(leader)
 
     def _leads(self, name: str) -> bool:
-        with grpc.insecure_channel(self._listens[name]["health"]) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            request = health_pb2.HealthCheckRequest(service=SERVICE)
-            try:
-                answer = stub.Check(request, timeout=LOOK_SECONDS)
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return leads(self._listens[name]["health"])
 
     @property
     def address(self) -> str:

@@ -29,7 +29,7 @@ _STORE_HINTS = {
     "StoreDamaged": "check the disk, then restore state_dir from its last backup",
     "NetworkDisk": "name a state_dir on a disk of this machine",
     "StoreUnavailable": "check etcd.endpoints in the configuration, and that etcd runs there",
-    "StoreRefused": "check etcd.certificate: etcd does not accept it",
+    "StoreRefused": "check etcd.certificate, or etcd.user and its role: etcd does not accept them",
     "StoreForeign": "etcd.endpoints must be those of one etcd",
 }
 

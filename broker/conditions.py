@@ -1,7 +1,7 @@
-"""What is unusual about a job that waits for a silent site, in words for people.
+"""What is unusual about a job that waits for a silent site or a cut line, in words for people.
 
-No state of the job's life: it passes by itself when the site speaks again. Reads the
-leader's memory, changes nothing.
+No state of the job's life: it passes by itself when the site speaks again, or the line is
+mended. Reads the leader's memory, changes nothing.
 """
 
 from __future__ import annotations
@@ -17,24 +17,33 @@ from scheduler.model import SiteState
 class Condition:
     """`code` is stable; `message` says what is, `hint` what can be done."""
 
-    code: str  # SiteSuspect | AttemptUnknown
+    code: str  # SiteSuspect | AttemptUnknown | DataUnreachable
     message: str
     hint: str
 
 
 def condition_of(memory: Memory, job: Job) -> Condition | None:
-    """What its site's silence means for a job; None while the site answers."""
+    """What its site's silence means for a job, or what it lacks; None: nothing unusual."""
     attempt = job.live_attempt
     if attempt is None:
         return None
     presence = memory.presence.get(attempt.site)
     silence = presence.state(draining=False) if presence else SiteState.UNSEEN
     if silence not in (SiteState.SUSPECT, SiteState.LOST, SiteState.UNSEEN):
-        return None
+        return _stranded(memory, attempt)
     code = "SiteSuspect" if silence is SiteState.SUSPECT else "AttemptUnknown"
     what = f"{attempt.site} is {silence}: whether attempt {attempt.epoch} lives is unknown; "
     follows, hint = _by_class(memory, job, attempt)
     return Condition(code, what + follows, hint)
+
+
+def _stranded(memory: Memory, attempt: Attempt) -> Condition | None:
+    """An input that has no way to come any more, as the network is."""
+    lost = memory.transfers.strands(attempt) if attempt.waits_for_inputs else None
+    if lost is None:
+        return None
+    message = f"no way is left from {lost.source} to {lost.target} for {lost.dataset}"
+    return Condition("DataUnreachable", message, "wait for the link, or cancel and submit again")
 
 
 def _by_class(memory: Memory, job: Job, attempt: Attempt) -> tuple[str, str]:

@@ -9,12 +9,11 @@ and revisions; nothing of the wire, and nothing of who may see what.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from itertools import takewhile
 
+from broker import change_logs
+from broker.change_logs import ChangeLog, Interest, Subject, subjects_of
 from broker.core.rows import Job
 from broker.feed import Changes
 from broker.leader import Port
@@ -22,80 +21,19 @@ from suan.errors import ResourceExhausted
 
 WATCHERS_MAX = 10_000  # of one gateway
 SUBJECTS_MAX = 100_000  # that all of them together name
-CHANGES_KEPT = 1_000  # of one subject; who is further behind starts over
 JOBS_PER_READ_MAX = 200
 FOLLOW_WAIT_SECONDS = 30.0  # of one question to the leader
 FULL_RETRY_SECONDS = 5.0
-_EVERY = ("every",)
-
-_Subject = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Interest:
-    """What a watcher hears of: these jobs and arrays, else all of a tenant or site, else all."""
-
-    ids: frozenset[str] = frozenset()
-    tenant: str = ""
-    site: str = ""
-
-    def subjects(self) -> Iterator[_Subject]:
-        if self.ids:
-            yield from (("id", name) for name in self.ids)
-        elif self.tenant:
-            yield "tenant", self.tenant
-        elif self.site:
-            yield "site", self.site
-        else:
-            yield _EVERY
-
-
-def _subjects_of(job: Job) -> Iterator[_Subject]:
-    yield "id", job.id
-    if job.array_id:
-        yield "id", job.array_id
-    yield "tenant", job.tenant
-    yield from {("site", attempt.site) for attempt in job.attempts}
-    yield _EVERY
-
-
-class _Log:
-    """The newest changes of one subject, in rising revision."""
-
-    __slots__ = ("_changes", "_floor", "asleep", "readers")
-
-    def __init__(self, revision: int) -> None:
-        self.readers = 0
-        self.asleep: set[Watcher] = set()  # those that have read all of it
-        self._floor = revision  # what is at or below it may be missing
-        self._changes: deque[Job] = deque()
-
-    def add(self, job: Job) -> None:
-        if len(self._changes) == CHANGES_KEPT:
-            self._floor = self._changes.popleft().revision
-        self._changes.append(job)
-        for watcher in self.asleep:
-            watcher.hear(self)
-        self.asleep.clear()
-
-    def since(self, after: int) -> Iterator[Job] | None:
-        """What came later, newest first; None when some of it is missing."""
-        if after < self._floor:
-            return None
-        return takewhile(lambda job: job.revision > after, reversed(self._changes))
-
-    def knows_since(self, after: int) -> bool:
-        return after >= self._floor
 
 
 class Watcher:
     """One reader of changes; `next` is for one caller at a time."""
 
-    def __init__(self, follow: Follow, logs: tuple[_Log, ...]) -> None:
+    def __init__(self, follow: Follow, logs: tuple[ChangeLog, ...]) -> None:
         self.logs = logs
         self._follow = follow
         self._failure: Exception | None = None  # what kept the leader from answering
-        self._news: set[_Log] = set(logs)  # not read to the end
+        self._news: set[ChangeLog] = set(logs)  # not read to the end
         self._early: dict[str, Job] = {}  # of before the logs began …
         self._early_to = 0  # … up to this revision
         self._starts_over = False
@@ -103,7 +41,7 @@ class Watcher:
         self._hold = 0  # nothing is said before the follow has come so far
         self._arrived = asyncio.Event()
 
-    def hear(self, log: _Log) -> None:
+    def hear(self, log: ChangeLog) -> None:
         """There is news in a log that was read to the end."""
         self._news.add(log)
         self._arrived.set()
@@ -122,7 +60,7 @@ class Watcher:
         """Changes of before the logs began, up to `revision`."""
         self._early |= {job.id: job for job in jobs}
         self._early_to = revision
-        if len(self._early) > CHANGES_KEPT:
+        if len(self._early) > change_logs.CHANGES_KEPT:
             self.start_over()
 
     def know(self, revision: int, hold: int = 0) -> None:
@@ -198,7 +136,7 @@ class Follow:
     def __init__(self, port: Port) -> None:
         self.revision = 0  # up to which the logs go
         self._port = port
-        self._logs: dict[_Subject, _Log] = {}
+        self._logs: dict[Subject, ChangeLog] = {}
         self._watchers: set[Watcher] = set()
         self._held: set[Watcher] = set()
         self._following: asyncio.Task[None] | None = None
@@ -240,15 +178,15 @@ class Follow:
         """It waits for the follow to come further."""
         self._held.add(watcher)
 
-    def _enter(self, subjects: tuple[_Subject, ...]) -> Watcher:
-        logs = tuple(self._logs.setdefault(name, _Log(self.revision)) for name in subjects)
+    def _enter(self, subjects: tuple[Subject, ...]) -> Watcher:
+        logs = tuple(self._logs.setdefault(name, ChangeLog(self.revision)) for name in subjects)
         for log in logs:
             log.readers += 1
         watcher = Watcher(self, logs)
         self._watchers.add(watcher)
         return watcher
 
-    def _leave(self, watcher: Watcher, subjects: tuple[_Subject, ...]) -> None:
+    def _leave(self, watcher: Watcher, subjects: tuple[Subject, ...]) -> None:
         self._watchers.discard(watcher)
         self._held.discard(watcher)
         for name, log in zip(subjects, watcher.logs, strict=True):
@@ -292,13 +230,13 @@ class Follow:
             for watcher in self._watchers:
                 watcher.start_over()
         for job in changes.jobs:
-            for subject in _subjects_of(job):
+            for subject in subjects_of(job):
                 log = self._logs.get(subject)
                 if log is not None:
                     log.add(job)
         self._held = {each for each in self._held if not each.reached(self.revision)}
 
-    async def _catch_up(self, watcher: Watcher, subjects: frozenset[_Subject], after: int) -> None:
+    async def _catch_up(self, watcher: Watcher, subjects: frozenset[Subject], after: int) -> None:
         """From a revision that the reader knows to where the logs begin."""
         watcher.know(after)
         begun = self.revision
@@ -310,7 +248,7 @@ class Follow:
             if changes.reset:
                 watcher.start_over()
                 return
-            heard = (job for job in changes.jobs if not subjects.isdisjoint(_subjects_of(job)))
+            heard = (job for job in changes.jobs if not subjects.isdisjoint(subjects_of(job)))
             watcher.catch_up(tuple(heard), changes.revision)
             after, wait_seconds = changes.revision, 0.0
             if after >= begun:

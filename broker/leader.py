@@ -82,7 +82,7 @@ class Leader:
     ) -> None:
         clock = clock or system_clock()
         self._policy = policy or Policy()
-        core = Core(lead.state, limits or Limits(), lead.term, clock())
+        core = Core(lead.state, limits or Limits(), lead.term, clock(), accelerators)
         self.term = lead.term
         self._store = store
         self._works: list[asyncio.Task[None]] = []
@@ -150,7 +150,7 @@ class Leader:
 
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
         self._require_lead()
-        snapshot = self._planner.snapshot()
+        snapshot = self._planner.snapshot((tenant, demand.family))
         return await asyncio.to_thread(plan, snapshot, demand, tenant, policy=self._policy)
 
     async def ask(self, site: str, ask: LogAsk) -> LogPart:

@@ -66,7 +66,8 @@ class Loop:
         self._waiting_bytes = 0
         self._gaps = Gaps()
         self._gathered: list[_Waiting] = []  # the batch between `waiting` and its commit
-        self._unstored: list[Record] = []  # of heartbeats that were answered ahead of their turn
+        # Of heartbeats that were answered ahead of their turn; the last word on each row.
+        self._unstored: dict[str, Record] = {}
         self._tick_due = False
         self._arrived = asyncio.Event()
         self._committing: asyncio.Task[None] | None = None
@@ -127,7 +128,7 @@ class Loop:
         if self._store.led_seconds() <= 0:
             return
         step = self.core.handle([event], self.clock())
-        self._unstored.extend(step.records)
+        self._unstored.update((record.key, record) for record in step.records)
         replies = [
             replace(send, message=replace(send.message, stop=(), extension_seconds=0.0))
             for send in step.sends
@@ -166,7 +167,7 @@ class Loop:
 
     def _decide(self, batch: list[_Waiting]) -> Step:
         self._require_lead()
-        early, self._unstored = self._unstored, []
+        early, self._unstored = tuple(self._unstored.values()), {}
         step = self.core.handle([item.event for item in batch], self.clock())
         return replace(step, records=(*early, *step.records)) if early else step
 

@@ -53,9 +53,10 @@ class Planner:
         """Something changed: a job was queued, cards came free, a site came or went."""
         self._wanted.set()
 
-    def snapshot(self) -> Snapshot:
-        """The present, as a round would see it."""
-        return take_snapshot(self._loop.core.memory, self._loop.clock(), self._accelerators)
+    def snapshot(self, family: tuple[str, str] = ("", "")) -> Snapshot:
+        """The present, as a round would see it; `family` (tenant, family) of a job to plan."""
+        memory, now = self._loop.core.memory, self._loop.clock()
+        return take_snapshot(memory, now, self._accelerators, family=family)
 
     async def run(self) -> None:
         """Place for ever; a failed round is logged and tried again."""
@@ -81,6 +82,10 @@ class Planner:
         except Exception:
             log.exception("a placement round failed")
             return
-        await self._loop.post(Proposals(result.placements, result.explanations, snapshot.now))
+        await self._loop.post(
+            Proposals(
+                result.placements, result.explanations, snapshot.now, preemptions=result.preemptions
+            )
+        )
         if len(result.placements) >= self._policy.placements_max:
             self.wake()

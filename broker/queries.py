@@ -28,6 +28,7 @@ from broker.core.rows import (
     Tenant,
 )
 from broker.core.transaction import Memory
+from broker.core.transfers import Booked
 from scheduler.model import Pool, SiteState
 
 ID_PART_MIN = 4  # characters of a shortened id
@@ -144,6 +145,16 @@ class MaintenanceView:
 
 
 @dataclass(frozen=True, slots=True)
+class GetCarried:
+    """What transfers take of each link of the network now, in Gb/s; empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListTransfers:
+    """The transfers of inputs that are booked, those that are stranded last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """How often something was ignored since this leader began: every name with its count."""
 
@@ -157,6 +168,8 @@ Query = (
     | GetPending
     | ListAudit
     | GetMaintenance
+    | GetCarried
+    | ListTransfers
     | Counters
 )
 
@@ -304,7 +317,16 @@ def _maintenance(memory: Memory, _query: GetMaintenance) -> MaintenanceView | No
 
 
 def _counters(memory: Memory, _query: Counters) -> tuple[tuple[str, int], ...]:
-    return tuple((reason.value, memory.ignored.get(reason, 0)) for reason in Ignored)
+    ignored = ((reason.value, memory.ignored.get(reason, 0)) for reason in Ignored)
+    return (*ignored, *memory.transfers.counts.named())
+
+
+def _carried(memory: Memory, _query: GetCarried) -> tuple[float, ...]:
+    return memory.transfers.carried_gbps(memory.state.network)
+
+
+def _transfers(memory: Memory, _query: ListTransfers) -> tuple[Booked, ...]:
+    return memory.transfers.view()
 
 
 _ANSWERS: dict[type, Callable[[Memory, Any], Any]] = {
@@ -316,5 +338,7 @@ _ANSWERS: dict[type, Callable[[Memory, Any], Any]] = {
     GetPending: _pending,
     ListAudit: _audit,
     GetMaintenance: _maintenance,
+    GetCarried: _carried,
+    ListTransfers: _transfers,
     Counters: _counters,
 }

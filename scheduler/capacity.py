@@ -39,11 +39,19 @@ class Capacity:
         self._row_cards_total = supply.row_nodes * supply.cards_per_node[supply.pool_of_row]
         self._fitting = np.ascontiguousarray(_at_least(self.nodes_by_free))
         self.row_free: Ints = self.nodes_by_free @ self._levels
+        # The same by pool, kept beside: most questions are asked of whole pools.
+        self._fitting_of_pool = _by_pool(self._fitting.T, supply.starts).T.copy()
+        self._nodes_of_pool = _by_pool(self.nodes_by_free, supply.starts).T.copy()
+        self._free_of_pool = _by_pool(self.row_free, supply.starts)
+        self._fit_key = self._fit_keys(slice(None))
         self.guards: dict[int, Guard] = {}
+        # Answers by layout while no card is taken: classes of one shape ask the same.
+        self._lacking: dict[tuple[int, int, int], Ints] = {}
+        self._broken: dict[tuple[int, int], Ints] = {}
 
     def pool_free(self) -> Ints:
         """[pool]: cards free, guarded or not."""
-        return _by_pool(self.row_free, self._supply.starts)
+        return self._free_of_pool.copy()
 
     def guarded_free(self, durations: Floats) -> Ints:
         """[pool]: free cards that a guard keeps from a job of these durations (seconds)."""
@@ -54,34 +62,58 @@ class Capacity:
 
     def missing(self, way: Way, durations: Floats) -> Ints:
         """[pool]: nodes lacking for one gang now, guards respected; 0: it fits."""
-        fitting = self.fitting(way.cards_per_node)
         closed = self._closed(durations)
-        if closed:
-            fitting = fitting.copy()
-            for guard in closed:
-                fitting[guard.rows] = 0
-        return nodes_missing(fitting, self._supply.starts, way.nodes, way.group)
+        if way.group:
+            fitting = self.fitting(way.cards_per_node)
+            if closed:
+                fitting = fitting.copy()
+                for guard in closed:
+                    fitting[guard.rows] = 0
+            return nodes_missing(fitting, self._supply.starts, way.nodes, way.group)
+        if way.cards_per_node >= len(self._fitting):
+            return np.full(len(self._supply), max(0, way.nodes), np.int64)
+        held = self._fitting_of_pool[way.cards_per_node].copy()
+        for guard in closed:
+            held[guard.pool] -= self._fitting[way.cards_per_node, guard.rows].sum()
+        return np.asarray(np.maximum(0, way.nodes - held), np.int64)
 
     def missing_cards(self, way: Way, durations: Floats) -> Ints:
         """[pool]: the fewest cards that must come free before one gang fits; 0: it does.
 
         As if they came free on the nodes that lack least, so no gang can start earlier.
         """
+        if self._closed(durations):
+            return self._missing_cards(way, durations)
+        shape = way.nodes, way.cards_per_node, way.group
+        if shape not in self._lacking:
+            self._lacking[shape] = _frozen(self._missing_cards(way, durations))
+        return self._lacking[shape]
+
+    def _missing_cards(self, way: Way, durations: Floats) -> Ints:
         missing = self.missing(way, durations)
-        cards = way.cards_per_node
-        below = _by_pool(self.nodes_by_free[:, :cards], self._supply.starts)[:, ::-1]
-        before = np.cumsum(below, axis=1) - below
-        completed = np.clip(missing[:, None] - before, 0, below)
-        lacking = completed @ np.arange(1, below.shape[1] + 1)
-        return np.asarray(lacking + (missing - completed.sum(axis=1)) * cards, np.int64)
+        short = np.flatnonzero(missing)
+        left, lacking = missing[short], np.zeros(len(short), np.int64)
+        cards = min(way.cards_per_node, len(self._nodes_of_pool))
+        for level in range(cards - 1, -1, -1):
+            completed = np.minimum(left, self._nodes_of_pool[level, short])
+            lacking += completed * (cards - level)
+            left -= completed
+        missing[short] = lacking + left * way.cards_per_node
+        return missing
 
     def broken_cards(self, way: Way) -> Ints:
         """[pool]: free cards left behind in a supernode that was untouched before, best fit."""
+        shape = way.nodes, way.cards_per_node
+        if shape not in self._broken:
+            self._broken[shape] = _frozen(self._broken_cards(way))
+        return self._broken[shape]
+
+    def _broken_cards(self, way: Way) -> Ints:
         supply = self._supply
         if not len(supply):
             return np.zeros(0, np.int64)
         fits = self.fitting(way.cards_per_node) >= way.nodes
-        best = np.minimum.reduceat(np.where(fits, self._fit_key(), _NONE), supply.starts)
+        best = np.minimum.reduceat(np.where(fits, self._fit_key, _NONE), supply.starts)
         untouched = (best % 2 == 1) & (best != _NONE)
         return np.where(untouched, np.maximum(0, best // 2 - way.cards), 0)
 
@@ -107,7 +139,7 @@ class Capacity:
         """Gangs that fit into one supernode each."""
         fitting = self.fitting(way.cards_per_node)[rows]
         rows = rows[fitting >= way.nodes]
-        rows = rows[np.argsort(self._fit_key()[rows], kind="stable")]
+        rows = rows[np.argsort(self._fit_key[rows], kind="stable")]
         taken: list[Taken] = []
         left = gangs_max
         for row in rows.tolist():
@@ -139,9 +171,10 @@ class Capacity:
             taken.append((tuple(Slice(names[rows[at]], n, cards) for at, n in parts), 1))
         return taken
 
-    def _fit_key(self) -> Ints:
+    def _fit_keys(self, rows: slice) -> Ints:
         """[row]: ascending is best fit; the untouched come after the begun. Odd: untouched."""
-        return np.where(self.row_free == self._row_cards_total, 1, 0) + 2 * self.row_free
+        free = self.row_free[rows]
+        return np.asarray(2 * free + (free == self._row_cards_total[rows]), np.int64)
 
     def fitting(self, cards: int) -> Ints:
         """[row]: nodes with at least `cards` free."""
@@ -157,6 +190,12 @@ class Capacity:
         rows = slice(self._supply.starts[pool], self._supply.ends[pool])
         self._fitting[:, rows] = _at_least(self.nodes_by_free[rows])
         self.row_free[rows] = self.nodes_by_free[rows] @ self._levels
+        self._fitting_of_pool[:, pool] = self._fitting[:, rows].sum(axis=1)
+        self._nodes_of_pool[:, pool] = self.nodes_by_free[rows].sum(axis=0)
+        self._free_of_pool[pool] = self.row_free[rows].sum()
+        self._fit_key[rows] = self._fit_keys(rows)
+        self._lacking.clear()
+        self._broken.clear()
 
 
 def fill(levels: list[int], nodes: int, cards: int, gangs_max: int) -> int:
@@ -230,6 +269,12 @@ def lay_over(fitting: Ints, nodes: int, group: int) -> list[tuple[int, int]]:
 def _at_least(nodes_by_free: Ints) -> Ints:
     """[k, row]: nodes with at least k free cards."""
     return np.cumsum(nodes_by_free[:, ::-1], axis=1)[:, ::-1].T
+
+
+def _frozen(values: Ints) -> Ints:
+    """The same, that nobody may write to."""
+    values.setflags(write=False)
+    return values
 
 
 def _by_pool(values: Ints, starts: Ints) -> Ints:

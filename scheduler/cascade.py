@@ -50,47 +50,47 @@ def _rejections(supply: Supply, case: Case) -> list[Rejection]:
     `cards` counts each card once, under the condition that stopped the way that got
     furthest; `pools` are all that the condition blocks, also those stopped before.
     """
-    blocking = case.options.assessment.blocking() | _not_free(case)
-    cards = _cards_counted_out(supply, case)
+    stopped = case.options.assessment.stopped_at()
+    blocking = case.options.assessment.blocking(stopped)
+    _block_not_free(case, blocking)
+    cards = _count_out(supply, case, stopped, blocking)
     rejections: list[Rejection] = []
-    for row in np.flatnonzero(blocking.any(axis=1) | cards.any(axis=1)).tolist():
-        pools = blocking[row] | (cards[row] > 0)
-        words = detail(CODES[row], supply, case, pools)
-        names = tuple(supply.keys[pools].tolist())
-        rejections.append(_rejection(CODES[row], int(cards[row].sum()), names, words))
+    for row in np.flatnonzero(blocking.any(axis=1)).tolist():
+        words = detail(CODES[row], supply, case, blocking[row])
+        names = tuple(supply.keys[blocking[row]].tolist())
+        rejections.append(_rejection(CODES[row], int(cards[row]), names, words))
     return rejections
 
 
-def _cards_counted_out(supply: Supply, case: Case) -> Ints:
-    """[condition, pool]: physical cards rejected; each at most once."""
-    stopped = case.options.assessment.stopped_at()
-    counted = np.zeros((len(CODES), len(supply)), np.int64)
-    barred = np.flatnonzero(stopped < len(CODES))
-    counted[stopped[barred], barred] = supply.total[barred]
+def _count_out(supply: Supply, case: Case, stopped: Ints, blocking: Bools) -> Ints:
+    """[condition]: physical cards rejected, each at most once; marks their pools in `blocking`."""
+    counted = np.bincount(stopped, supply.total, len(CODES) + 1)[: len(CODES)].astype(np.int64)
+    barred = np.flatnonzero((stopped < len(CODES)) & (supply.total > 0))
+    blocking[stopped[barred], barred] = True
     passed = stopped == len(CODES)
     free = np.minimum(case.standing.cards_free, supply.usable)
     guarded = np.minimum(case.standing.cards_guarded, free)
     fits = case.options.fits.any(axis=0)
-    busy = supply.usable - np.where(fits, free, guarded)
-    counted[ROW[Code.UNHEALTHY]] += np.where(passed, supply.total - supply.usable, 0)
-    counted[ROW[Code.RESERVED]] = np.where(passed, guarded, 0)
-    counted[ROW[Code.NOT_FREE_NOW]] = np.where(passed, busy, 0)
+    for code, cards in (
+        (Code.UNHEALTHY, supply.total - supply.usable),
+        (Code.RESERVED, guarded),
+        (Code.NOT_FREE_NOW, supply.usable - np.where(fits, free, guarded)),
+    ):
+        counted[ROW[code]] += cards[passed].sum()
+        blocking[ROW[code]] |= passed & (cards > 0)
     return counted
 
 
-def _not_free(case: Case) -> Bools:
-    """[condition, pool]: what the free cards of the moment block, whatever else does."""
-    assessment = case.options.assessment
-    blocked = np.zeros(assessment.failed.shape[1:], np.bool_)
-    shape = ROW[Code.TOO_FEW_CARDS], ROW[Code.SHAPE_UNFIT], ROW[Code.UNHEALTHY]
-    accelerator = ROW[Code.UNKNOWN_ACCELERATOR], ROW[Code.WRONG_ACCELERATOR]
-    could = ~assessment.failed[:, [*accelerator, *shape]].any(axis=1)
+def _block_not_free(case: Case, blocking: Bools) -> None:
+    """Mark what the free cards of the moment block, whatever else does."""
+    failed = case.options.assessment.failed
+    could = ~failed[:, ROW[Code.UNKNOWN_ACCELERATOR]]
+    for code in (Code.WRONG_ACCELERATOR, Code.TOO_FEW_CARDS, Code.SHAPE_UNFIT, Code.UNHEALTHY):
+        could &= ~failed[:, ROW[code]]
     missing = could & (case.options.missing_cards > 0)
     short = missing.any(axis=0) & ~(could & ~missing).any(axis=0)
-    guarded = case.standing.cards_guarded > 0
-    blocked[ROW[Code.NOT_FREE_NOW]] = short
-    blocked[ROW[Code.RESERVED]] = short & guarded
-    return blocked
+    blocking[ROW[Code.NOT_FREE_NOW]] |= short
+    blocking[ROW[Code.RESERVED]] |= short & (case.standing.cards_guarded > 0)
 
 
 def _silent(supply: Supply, case: Case) -> list[Rejection]:

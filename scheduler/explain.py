@@ -22,7 +22,7 @@ def explain(
     """Explain one class of the queue, with suggestions. Raises KeyError when it is not there."""
     solver = PlacementRound(snapshot, policy, routes)
     told = solver.run(
-        lambda case: suggest(solver, case) if case.queued.key == class_key else ()
+        lambda case: suggest(solver, case) if case.queued.key == class_key else (), class_key
     ).explanations
     return dict(told)[class_key]
 

@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 
 from scheduler.arrays import Bools, Ints
-from scheduler.estimate import Estimate, Staging, estimate, stage
+from scheduler.estimate import Estimate, estimate
 from scheduler.model import Demand, Hold, Policy, Site, SiteState
 from scheduler.reasons import CODES, PERMANENT_COUNT, ROW, STATE_CODES, Code
 from scheduler.shape import Way, ways_of
+from scheduler.staging import Staging, latency_ms, stage
 from scheduler.supply import Supply
 
 _ACCELERATOR_ROWS = slice(0, ROW[Code.WRONG_ACCELERATOR] + 1)
@@ -30,6 +31,7 @@ class Assessment:
     ways: tuple[Way, ...]
     failed: Bools
     estimates: tuple[Estimate, ...]  # by way
+    staging: Staging
 
     @property
     def allowed(self) -> Bools:
@@ -44,19 +46,23 @@ class Assessment:
         first = np.where(self.failed.any(axis=1), self.failed.argmax(axis=1), end)
         return np.asarray(first.max(axis=0), dtype=np.int64)
 
-    def blocking(self) -> Bools:
-        """[condition, pool]: stops some way whose accelerator the pool has; without any, that."""
+    def blocking(self, stopped: Ints) -> Bools:
+        """[condition, pool]: stops some way whose accelerator the pool has; without any, that.
+
+        `stopped` is `stopped_at()`, which whoever asks for both has already.
+        """
         needed = [at for at, way in enumerate(self.ways) if not way.wished]
         reasons = np.asarray(self.failed[needed].any(axis=0), np.bool_)
         matched = ~self.failed[:, _ACCELERATOR_ROWS].any(axis=1)
         reasons[_ACCELERATOR_ROWS] &= ~matched.any(axis=0)
         reasons[ROW[Code.WRONG_ACCELERATOR]] |= not self.ways
-        return reasons & (self.stopped_at() < len(CODES))
+        return reasons & (stopped < len(CODES))
 
     @property
     def could_ever(self) -> Bools:
         """[pool]: some way fails nothing that only a change of the rules could mend."""
-        return self.stopped_at() >= PERMANENT_COUNT
+        permanent = self.failed[:, :PERMANENT_COUNT].any(axis=1)
+        return ~np.asarray(permanent.all(axis=0), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,14 @@ def assess(
     failed = np.zeros((len(ways), len(CODES), len(supply)), dtype=np.bool_)
     for code, fails in _shared_conditions(supply, demand, tenant, staging).items():
         failed[:, ROW[code]] = fails
-    by_variant = [estimate(supply, demand, variant, staging, policy) for variant in demand.variants]
+    by_variant = [
+        estimate(supply, demand, variant, staging, policy, tenant) for variant in demand.variants
+    ]
     estimates = tuple(by_variant[way.variant].slowed(way.slowdown) for way in ways)
     for at, (way, figures) in enumerate(zip(ways, estimates, strict=True)):
         _check_way(supply, demand, way, figures, failed[at])
         _check_holds(holds, way, failed[at])
-    return Assessment(demand, ways, failed, estimates)
+    return Assessment(demand, ways, failed, estimates, staging)
 
 
 def _shared_conditions(
@@ -104,6 +112,7 @@ def _shared_conditions(
         Code.SITE_NOT_ALLOWED: ~supply.by_site(sites, partial(_wanted, demand)),
         Code.TENANT_NOT_ALLOWED: ~supply.by_site(("tenant", tenant), partial(_welcome, tenant)),
         Code.DATA_RESIDENCY: _residency_fails(supply, demand),
+        Code.LATENCY_TOO_HIGH: _too_far(supply, demand),
         Code.DATASET_UNKNOWN: any(name not in supply.datasets for name in demand.inputs),
     }
     if not fails[Code.DATASET_UNKNOWN]:
@@ -111,6 +120,13 @@ def _shared_conditions(
     for state, code in STATE_CODES.items():
         fails[code] = supply.by_site(state, partial(_is_in, state))
     return fails
+
+
+def _too_far(supply: Supply, demand: Demand) -> Bools | bool:
+    """Sites that answer a latency-bound job's users too late, or cannot be reached by them."""
+    if demand.latency_ms_max <= 0:
+        return False
+    return latency_ms(supply, demand.users_at) > demand.latency_ms_max
 
 
 def _is_in(state: SiteState, site: Site) -> bool:
@@ -158,6 +174,7 @@ def _check_way(supply: Supply, demand: Demand, way: Way, figures: Estimate, fail
     failed[ROW[Code.MEMORY_TOO_SMALL]] = (supply.memory_gib > 0) & (
         variant.memory_gib_per_node > supply.memory_gib
     )
+    failed[ROW[Code.SOFTWARE_MISSING]] = ~supply.having(variant.software)
     failed[ROW[Code.TOO_FEW_CARDS]] = way.cards > supply.total
     failed[ROW[Code.SHAPE_UNFIT]] = _unfit(supply, way)
     if demand.yuan_max > 0:
@@ -169,7 +186,7 @@ def _check_way(supply: Supply, demand: Demand, way: Way, figures: Estimate, fail
 def _too_long(supply: Supply, demand: Demand, figures: Estimate) -> Bools:
     """Longer than the site lets a job run: by its own limit, or by its known work."""
     needs = np.full(len(supply), demand.time_limit_seconds)
-    if demand.time_limit_seconds <= 0 and (demand.work.seconds > 0 or demand.work.flops > 0):
+    if demand.time_limit_seconds <= 0 and demand.work.stated:
         needs = figures.run_seconds
     limit = supply.time_limit_seconds
     return np.asarray((limit > 0) & (needs > limit))

@@ -2,34 +2,58 @@
 
 An undirected graph of hubs, clusters and cities. A route is fastest for a given
 size: latency plus bytes over the narrowest link, so a small transfer takes the
-short way and a large one the wide way. Knows the graph only, not who sends what.
+short way and a large one the wide way. Knows the graph only, not who sends what:
+what is under way is a matter of `calendar`.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
-from scheduler.arrays import Floats, Ints
+from scheduler.arrays import Floats
+from scheduler.graph import Edge, Tree, grow, shortest
 from scheduler.model import Link, Network
 
 IN_CITY_GBPS = 400.0  # between two sites of one city, per flow (assumed)
 WIDTHS_MAX = 16  # different link widths that are tried; more are thinned out evenly
-_GBPS_TO_BYTES = 1e9 / 8.0
-_BYTES_PER_GB = 1e9
+PATHS_MAX = 4  # shortest ways between two nodes that are looked at, beside the wide ones
+NETWORKS_KEPT = 4  # whose routes are kept
+GBPS_TO_BYTES = 1e9 / 8.0
+BYTES_PER_GB = 1e9
+
+
+class Unreachable(StrEnum):
+    """Why no data can move between two cities."""
+
+    CITY_UNKNOWN = "city_unknown"  # one of them is no node of the network
+    NO_WAY = "no_way"  # no link leads there, or each is down or fully kept for others
 
 
 @dataclass(frozen=True, slots=True)
-class _Tree:
-    """Shortest paths from one node over links of at least one width; arrays over nodes."""
+class Path:
+    """One way between two nodes. `links`: their places in the network's links, in order."""
 
-    latency_seconds: Floats
-    bytes_per_second: Floats  # of the narrowest link on the path
-    yuan_per_gb: Floats
-    previous: Ints  # -1: the source itself, or unreachable
+    nodes: tuple[str, ...]
+    links: tuple[int, ...]
+    latency_seconds: float
+    gbps: float  # of the narrowest link; inf within a city
+    yuan_per_gb: float
+
+    def seconds(self, size_bytes: float) -> float:
+        """Seconds to move `size_bytes` this way while nobody else does."""
+        gbps = min(self.gbps, IN_CITY_GBPS) if not self.links else self.gbps
+        return self.latency_seconds + max(0.0, size_bytes) / (gbps * GBPS_TO_BYTES)
+
+
+@lru_cache(maxsize=NETWORKS_KEPT)
+def routes_of(network: Network) -> Routes:
+    """The routes of a network, kept from round to round while the network is the same value."""
+    return Routes(network)
 
 
 class Routes:
@@ -39,20 +63,24 @@ class Routes:
     """
 
     def __init__(self, network: Network) -> None:
-        links = sorted(_usable(network.links), key=lambda link: (link.a, link.b, link.latency_ms))
+        listed = [(link, at) for at, link in enumerate(network.links) if _is_usable(link)]
+        listed.sort(key=lambda item: (item[0].a, item[0].b, item[0].latency_ms, item[1]))
         names = {node.name for node in network.nodes}
-        names.update(end for link in links for end in (link.a, link.b))
+        names.update(end for link, _ in listed for end in (link.a, link.b))
         self.names: tuple[str, ...] = tuple(sorted(names))
         self.index: dict[str, int] = {name: at for at, name in enumerate(self.names)}
-        self._edges: list[list[tuple[int, float, float, float]]] = [[] for _ in self.names]
-        for link in links:
+        self.link_gbps: Floats = np.zeros(len(network.links))  # 0: not to be used
+        self._edges: list[list[Edge]] = [[] for _ in self.names]
+        for link, at in listed:
             a, b = self.index[link.a], self.index[link.b]
-            width = _left_gbps(link) * _GBPS_TO_BYTES
-            seconds = max(0.0, link.latency_ms) / 1000.0
-            self._edges[a].append((b, width, seconds, link.yuan_per_gb))
-            self._edges[b].append((a, width, seconds, link.yuan_per_gb))
-        self._widths = _thinned(sorted({edge[1] for edges in self._edges for edge in edges}))
-        self._trees: dict[int, tuple[_Tree, ...]] = {}
+            self.link_gbps[at] = _left_gbps(link)
+            facts = _left_gbps(link) * GBPS_TO_BYTES, max(0.0, link.latency_ms) / 1000.0
+            self._edges[a].append(Edge(b, at, *facts, link.yuan_per_gb))
+            self._edges[b].append(Edge(a, at, *facts, link.yuan_per_gb))
+        widths = {edge.bytes_per_second for edges in self._edges for edge in edges}
+        self._widths = _thinned(sorted(widths))
+        self._trees: dict[int, tuple[Tree, ...]] = {}
+        self._paths: dict[tuple[int, int], tuple[Path, ...]] = {}
 
     def latency_seconds(self, a: str, b: str) -> float:
         """One-way latency of the shortest route; inf when there is none."""
@@ -65,7 +93,7 @@ class Routes:
     def transfer_seconds(self, source: str, target: str, size_bytes: float) -> float:
         """Seconds to move `size_bytes` between two cities; inf when no route exists."""
         if source == target:
-            return max(0.0, size_bytes) / (IN_CITY_GBPS * _GBPS_TO_BYTES)
+            return max(0.0, size_bytes) / (IN_CITY_GBPS * GBPS_TO_BYTES)
         if target not in self.index:
             return math.inf
         return float(self.transfers(source, size_bytes)[0][self.index[target]])
@@ -91,8 +119,8 @@ class Routes:
         prices = np.array([tree.yuan_per_gb for tree in trees])
         best, everywhere = seconds.argmin(axis=0), np.arange(count)
         fastest = seconds[best, everywhere]
-        fastest[at] = size_bytes / (IN_CITY_GBPS * _GBPS_TO_BYTES)
-        yuan = prices[best, everywhere] * (size_bytes / _BYTES_PER_GB)
+        fastest[at] = size_bytes / (IN_CITY_GBPS * GBPS_TO_BYTES)
+        yuan = prices[best, everywhere] * (size_bytes / BYTES_PER_GB)
         return fastest, np.where(np.isfinite(fastest), yuan, 0.0)
 
     def route(self, a: str, b: str, size_bytes: float = 0.0) -> tuple[str, ...]:
@@ -118,46 +146,63 @@ class Routes:
             path.append(int(tree.previous[path[-1]]))
         return tuple(self.names[at] for at in reversed(path))
 
-    def _grown(self, source: int) -> tuple[_Tree, ...]:
+    def unreachable(self, a: str, b: str) -> Unreachable | None:
+        """Why nothing can move from `a` to `b`; None: it can."""
+        if a == b:
+            return None
+        if a not in self.index or b not in self.index:
+            return Unreachable.CITY_UNKNOWN
+        return None if math.isfinite(self.latency_seconds(a, b)) else Unreachable.NO_WAY
+
+    def trees(self, source: str) -> tuple[Tree, ...]:
+        """The paths from `source` that are fastest for some size; none from an unknown city."""
+        return self._grown(self.index[source]) if source in self.index else ()
+
+    def paths(self, a: str, b: str) -> tuple[Path, ...]:
+        """The ways worth a look: the `PATHS_MAX` shortest, and the shortest of each width.
+
+        By latency, then wide before narrow, then by their links. Empty: see `unreachable`.
+        """
+        if a == b:
+            return (Path((a,), (), 0.0, math.inf, 0.0),)
+        if self.unreachable(a, b) is not None:
+            return ()
+        ends = self.index[a], self.index[b]
+        if ends not in self._paths:
+            ways = set(shortest(self._edges, *ends, PATHS_MAX))
+            for tree in self._grown(ends[0]):
+                if math.isfinite(tree.latency_seconds[ends[1]]):
+                    ways.add(tree.links_to(ends[1]))
+            found = [self._path(ends[0], way) for way in ways]
+            found.sort(key=lambda path: (path.latency_seconds, -path.gbps, path.links))
+            self._paths[ends] = tuple(found)
+        return self._paths[ends]
+
+    def _path(self, source: int, links: tuple[int, ...]) -> Path:
+        nodes, seconds, width, yuan = [source], 0.0, math.inf, 0.0
+        for link in links:
+            edge = next(edge for edge in self._edges[nodes[-1]] if edge.link == link)
+            nodes.append(edge.to)
+            seconds, yuan = seconds + edge.seconds, yuan + edge.yuan_per_gb
+            width = min(width, float(self.link_gbps[link]))
+        return Path(tuple(self.names[at] for at in nodes), links, seconds, width, yuan)
+
+    def _grown(self, source: int) -> tuple[Tree, ...]:
         if source not in self._trees:
             widths = self._widths or (0.0,)
-            self._trees[source] = tuple(self._grow(source, width) for width in widths)
+            self._trees[source] = tuple(grow(self._edges, source, width) for width in widths)
         return self._trees[source]
-
-    def _grow(self, source: int, width: float) -> _Tree:
-        """Dijkstra by latency over the links at least `width` bytes/s wide."""
-        count = len(self.names)
-        latency, narrowest = [math.inf] * count, [0.0] * count
-        price, previous, done = [0.0] * count, [-1] * count, [False] * count
-        latency[source], narrowest[source] = 0.0, math.inf
-        queue = [(0.0, source)]
-        while queue:
-            seconds, at = heapq.heappop(queue)
-            if done[at]:
-                continue
-            done[at] = True
-            for to, wide, hop_seconds, yuan in self._edges[at]:
-                if wide < width or seconds + hop_seconds >= latency[to]:
-                    continue
-                latency[to] = seconds + hop_seconds
-                narrowest[to] = min(narrowest[at], wide)
-                price[to], previous[to] = price[at] + yuan, at
-                heapq.heappush(queue, (latency[to], to))
-        bandwidth = np.maximum(np.array(narrowest), 1e-9)  # unreachable: latency is inf anyway
-        return _Tree(np.array(latency), bandwidth, np.array(price), np.array(previous, np.int64))
 
 
 def _left_gbps(link: Link) -> float:
     return link.bandwidth_gbps - link.booked_gbps
 
 
-def _usable(links: tuple[Link, ...]) -> list[Link]:
-    """Links with bandwidth left and sane figures."""
-    return [
-        link
-        for link in links
-        if link.a != link.b and _left_gbps(link) > 0 and math.isfinite(link.latency_ms)
-    ]
+def _is_usable(link: Link) -> bool:
+    """Up, with bandwidth left and sane figures."""
+    left = _left_gbps(link)
+    sane = math.isfinite(left) and math.isfinite(link.latency_ms)
+    return not link.down and link.a != link.b and left > 0 and sane
 
 
 def _thinned(widths: list[float]) -> tuple[float, ...]:

@@ -21,9 +21,12 @@ class Code(StrEnum):
     TIME_LIMIT_TOO_LONG = "TimeLimitTooLong"
     CPUS_TOO_FEW = "CpusTooFew"
     MEMORY_TOO_SMALL = "MemoryTooSmall"
+    SOFTWARE_MISSING = "SoftwareMissing"
     TOO_FEW_CARDS = "TooFewCards"
     SHAPE_UNFIT = "ShapeUnfit"
     COST_TOO_HIGH = "CostTooHigh"
+    LATENCY_TOO_HIGH = "LatencyTooHigh"
+    QUOTA_TOO_SMALL = "QuotaTooSmall"
     # from here on waiting may help
     DATASET_UNKNOWN = "DatasetUnknown"
     DATA_UNREACHABLE = "DataUnreachable"
@@ -33,6 +36,7 @@ class Code(StrEnum):
     SITE_LOST = "SiteLost"
     SITE_UNSEEN = "SiteUnseen"
     UNHEALTHY = "Unhealthy"
+    QUOTA_EXHAUSTED = "QuotaExhausted"
     HELD_OFF = "HeldOff"
     RESERVED = "Reserved"
     NOT_FREE_NOW = "NotFreeNow"
@@ -58,4 +62,6 @@ FIX_BY: dict[Code, str] = {
     **dict.fromkeys((Code.SITE_SUSPECT, Code.SITE_LOST, Code.SITE_UNSEEN), "site"),
     **dict.fromkeys((Code.SITE_DRAINING, Code.DATA_UNREACHABLE, Code.NO_POOLS), "federation"),
     **dict.fromkeys((Code.HELD_OFF, Code.RESERVED, Code.NOT_FREE_NOW), "wait"),
+    Code.QUOTA_TOO_SMALL: "federation",
+    Code.QUOTA_EXHAUSTED: "wait",
 }

@@ -28,6 +28,7 @@ class Releases:
         self._default_seconds = default_seconds
         self._freed: Ints = np.zeros((pools, _BINS), np.int64)  # cumulative cards by bin
         self._latest: Floats = np.zeros((pools, _BINS))  # last release in each bin
+        self._last: Floats = np.zeros(pools)  # of all
         self._everywhere = np.arange(pools)
         self.promised: Ints = np.zeros(pools, np.int64)
         for attempt in running:
@@ -42,6 +43,7 @@ class Releases:
         at = int(np.searchsorted(_EDGES, seconds))
         self._freed[pool, at:] += cards
         self._latest[pool, at] = max(self._latest[pool, at], seconds)
+        self._last[pool] = max(self._last[pool], seconds)
 
     def wait(self, needed: Ints) -> tuple[Floats, Bools]:
         """([pool] seconds until `needed` more cards are free, whether that is known).
@@ -53,7 +55,7 @@ class Releases:
         known = enough[:, -1] if len(enough) else np.zeros(0, np.bool_)
         at = enough.argmax(axis=1)
         seconds = self._latest[self._everywhere, at]
-        beyond = self._latest.max(axis=1, initial=0.0) + self._default_seconds
+        beyond = self._last + self._default_seconds
         return np.where(known, seconds, beyond), known
 
     def gangs_by(self, seconds: Floats, needed: Ints, cards: Ints) -> Ints:

@@ -89,8 +89,10 @@ class Waiting:
         could have saved, however wrong the estimates are.
         """
         worth = np.where(self.pools_known, rank - (self.rank - self.wait_seconds), -1.0)
-        gangs = releases.gangs_by(worth, self.needed, self.cards)
-        return np.where(self.pools_known & (worth > age_seconds), gangs, 0)
+        able = self.pools_known & (worth > age_seconds)
+        if not able.any():
+            return np.zeros(len(able), np.int64)
+        return np.where(able, releases.gangs_by(worth, self.needed, self.cards), 0)
 
     def promise(self, releases: Releases, gangs_left: int, gangs: Ints) -> None:
         """Promise the first `gangs_left` of `gangs` (by pool), the earliest pools first."""

@@ -50,6 +50,7 @@ class Options:
             yuan=float(self.yuan[at]),
             kwh=float(self.kwh[at]),
             fragmentation_seconds=float(self.fragmentation_seconds[at]),
+            basis=self.assessment.estimates[way].basis(pool),
         )
 
     def sorted(self, mask: Bools) -> list[tuple[int, int]]:

@@ -7,14 +7,17 @@ pools were reported. Knows pools, sites and accelerators; nothing of demand or t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from scheduler.arrays import Bools, Floats, Ints
+from scheduler.availability import Reliability, reliability
 from scheduler.model import (
     Accelerator,
     AcceleratorClass,
+    Checkpoint,
+    Correction,
     Pool,
     Precision,
     Site,
@@ -24,45 +27,13 @@ from scheduler.model import (
 )
 from scheduler.network import Routes
 from scheduler.shape import nodes_missing
+from scheduler.software import has_software
+from scheduler.speed import linearity, peak_tflops, usable_precision
+from scheduler.traffic import Traffic
 
+FIGURE_MAX = 1e12  # of anything a site states: beyond, only arithmetic suffers
+CARDS_PER_SERVER = 8  # a scale-up domain where neither site nor catalogue says more
 _SILENT = (SiteState.SUSPECT, SiteState.LOST, SiteState.UNSEEN)
-SPREAD_FRACTION = 0.985  # speed kept per doubling of cards beyond one supernode (assumed)
-
-# Where a model has no figure at a precision, the next one it can compute in.
-_FALLBACK: dict[Precision, tuple[Precision, ...]] = {
-    Precision.FP4: (Precision.FP8, Precision.INT8, Precision.BF16),
-    Precision.FP8: (Precision.BF16,),
-    Precision.INT8: (Precision.FP8, Precision.BF16),
-    Precision.BF16: (Precision.FP32,),
-    Precision.FP32: (Precision.FP64,),
-    Precision.FP64: (),
-}
-
-
-def peak_tflops(accelerator: Accelerator | None, precision: Precision) -> float:
-    """Dense peak in TFLOP/s at `precision` or at its fallback; 0.0: unknown."""
-    if accelerator is None:
-        return 0.0
-    peaks = (accelerator.peak(name) for name in (precision, *_FALLBACK[precision]))
-    return next((peak for peak in peaks if peak > 0), 0.0)
-
-
-def linearity(curve: tuple[tuple[int, float], ...], domain_cards: int, cards: int) -> float:
-    """Share of linear speed-up that `cards` cards keep, by the measured curve where there is one.
-
-    Between points: linear in log2(cards). Beyond the last, and without a curve:
-    `SPREAD_FRACTION` per doubling beyond the last point or beyond one supernode.
-    """
-    points = sorted((at, value) for at, value in curve if at > 0 and 0 < value <= 1.0)
-    if points and points[0][0] > 1:
-        points.insert(0, (1, 1.0))
-    at, value = points[-1] if points else (max(1, domain_cards), 1.0)
-    if cards >= at:
-        return float(value * SPREAD_FRACTION ** math.log2(cards / at))
-    if not points:
-        return 1.0
-    logs = [math.log2(at) for at, _ in points]
-    return float(np.interp(math.log2(max(1, cards)), logs, [value for _, value in points]))
 
 
 class Supply:
@@ -70,6 +41,7 @@ class Supply:
 
     def __init__(self, snapshot: Snapshot, routes: Routes, utilisation_default: float) -> None:
         self.routes = routes
+        self.traffic = Traffic(routes, snapshot.transfers, snapshot.now)
         self.pools: tuple[Pool, ...] = tuple(sorted(snapshot.pools, key=lambda pool: pool.key))
         self.index: dict[str, int] = {pool.key: at for at, pool in enumerate(self.pools)}
         if len(self.index) != len(self.pools):
@@ -81,6 +53,12 @@ class Supply:
         self._take_pools(utilisation_default)
         self._take_supernodes()
         self._take_sites(snapshot.sites)
+        self.corrections: dict[tuple[str, str], dict[str, Correction]] = {}  # by tenant, family
+        for row in snapshot.learned:
+            by_model = self.corrections.setdefault((row.tenant, row.family), {})
+            by_model[row.accelerator] = row.correction
+        self._by_model: dict[str, Ints] | None = None
+        self._reliability: dict[tuple[int, Checkpoint], Reliability] = {}
         self._masks: dict[object, Bools] = {}
         self._columns: dict[object, Floats] = {}
 
@@ -91,16 +69,19 @@ class Supply:
         pools = self.pools
         self.accelerators = [self.models.get(pool.accelerator) for pool in pools]
         self.total = _ints(max(0, pool.cards_total) for pool in pools)
-        usable = _ints(max(0, pool.cards_usable) for pool in pools)
+        usable = _ints(  # what the site's own jobs give back is only busy
+            max(0, pool.cards_usable) + sum(given.cards for given in pool.releases)
+            for pool in pools
+        )
         self.usable: Ints = np.minimum(usable, self.total)
         self.cards_per_node = _ints(pool.cards_per_node for pool in pools)
         self.cpus = _ints(pool.cpus_per_node for pool in pools)
         self.memory_gib = _floats(pool.memory_gib_per_node for pool in pools)
-        self.yuan_per_card_hour = _floats(pool.yuan_per_card_hour for pool in pools)
-        self.utilisation = _floats(
-            pool.utilisation if pool.utilisation > 0 else utilisation_default for pool in pools
+        self.yuan_per_card_hour = _figures(pool.yuan_per_card_hour for pool in pools)
+        self.utilisation = np.minimum(
+            [p.utilisation if p.utilisation > 0 else utilisation_default for p in pools], 1.0
         )
-        self.watts = _floats(a.power_watts if a else 0.0 for a in self.accelerators)
+        self.watts = _figures(a.power_watts if a else 0.0 for a in self.accelerators)
 
     def _take_supernodes(self) -> None:
         """One row per supernode, the pools' rows one after the other; every pool has one."""
@@ -120,6 +101,10 @@ class Supply:
         self.nodes_counted = np.add.reduceat(self.row_nodes, self.starts) if rows else _ints(())
         stated = self.total // np.maximum(1, self.cards_per_node)
         self.nodes: Ints = np.maximum(self.nodes_counted, stated)
+        largest = np.maximum.reduceat(self.row_nodes, self.starts) if rows else _ints(())
+        of_model = _ints(a.supernode_cards if a else CARDS_PER_SERVER for a in self.accelerators)
+        # cards that a collective reaches without leaving the scale-up fabric
+        self.domain_cards = np.where(largest > 0, largest * self.cards_per_node, of_model)
 
     def _take_sites(self, sites: tuple[Site, ...]) -> None:
         known = {site.name: site for site in sites}
@@ -134,14 +119,28 @@ class Supply:
         self.site_of = _ints(row[pool.site] for pool in self.pools)
         of_pool = [self.sites[at] for at in self.site_of.tolist()]
         self.node_of = _ints(self.routes.index.get(site.city, -1) for site in of_pool)
-        self.pue = _floats(site.pue for site in of_pool)
-        self.failures_per_card_day = _floats(max(0.0, s.failures_per_card_day) for s in of_pool)
-        self.restart_seconds = _floats(max(0.0, site.restart_seconds) for site in of_pool)
-        self.time_limit_seconds = _floats(site.time_limit_seconds_max for site in of_pool)
+        self.pue = _figures(site.pue for site in of_pool)
+        self.egress_yuan_per_gb = _figures(site.egress_yuan_per_gb for site in of_pool)
+        self.failures_per_card_day = _figures(site.failures_per_card_day for site in of_pool)
+        self.restart_seconds = _figures(site.restart_seconds for site in of_pool)
+        self.checkpoint_gb_per_second = _figures(s.checkpoint_gb_per_second for s in of_pool)
+        self.time_limit_seconds = _floats(
+            min(
+                (s for s in (site.time_limit_seconds_max, pool.time_limit_seconds_max) if s > 0),
+                default=0.0,
+            )
+            for site, pool in zip(of_pool, self.pools, strict=True)
+        )
 
     def city_of(self, site_name: str) -> str:
         """The site's city; empty when no such site is registered."""
         return next((site.city for site in self.sites if site.name == site_name), "")
+
+    def egress_of(self, site_name: str) -> float:
+        """What the site asks for bytes that leave it, in yuan/GB."""
+        asked = (site.egress_yuan_per_gb for site in self.sites if site.name == site_name)
+        price = next(asked, 0.0)
+        return price if 0 < price < math.inf else 0.0
 
     def by_site(self, key: object, test: Callable[[Site], bool]) -> Bools:
         """Pools whose site passes `test`; `key` names the test, which runs once per site."""
@@ -149,6 +148,15 @@ class Supply:
             passed = np.array([test(site) for site in self.sites], dtype=np.bool_)
             self._masks[key] = passed[self.site_of] if len(self) else np.zeros(0, np.bool_)
         return self._masks[key]
+
+    def by_model(self) -> dict[str, Ints]:
+        """The pools of each model, by position."""
+        if self._by_model is None:
+            models, which = np.unique(self.models_here, return_inverse=True)
+            self._by_model = {
+                str(model): np.flatnonzero(which == at) for at, model in enumerate(models)
+            }
+        return self._by_model
 
     def knows(self, want: str | AcceleratorClass) -> bool:
         """Whether the catalogue or any pool has this accelerator; a class is always known."""
@@ -162,8 +170,17 @@ class Supply:
         """Pools whose accelerator is `want`, or reaches the figures of the class."""
         if want not in self._masks:
             pairs = zip(self.pools, self.accelerators, strict=True)
-            self._masks[want] = np.array([_matches(want, *pair) for pair in pairs], np.bool_)
+            accepted = [accepts(want, pool.accelerator, a) for pool, a in pairs]
+            self._masks[want] = np.array(accepted, np.bool_)
         return self._masks[want]
+
+    def having(self, software: str) -> Bools:
+        """Pools whose nodes have the stack, or state none; without a need, all."""
+        key = "software", software
+        if key not in self._masks:
+            has = [has_software(pool.software, software) for pool in self.pools]
+            self._masks[key] = np.array(has, np.bool_)
+        return self._masks[key]
 
     def holds_groups(self, nodes: int, group: int) -> Bools:
         """Pools whose supernodes could hold the gang's groups if all cards were free.
@@ -173,26 +190,47 @@ class Supply:
         held = np.equal(nodes_missing(self.row_nodes, self.starts, nodes, group), 0)
         return held | (self.nodes_counted < self.nodes)
 
-    def peak_tflops(self, precision: Precision) -> Floats:
+    def peak_tflops(self, precision: Precision, fallbacks: tuple[Precision, ...] = ()) -> Floats:
         """Peak per card of each pool at `precision` or its fallback; 0.0: unknown."""
-        if precision not in self._columns:
-            peaks = (peak_tflops(accelerator, precision) for accelerator in self.accelerators)
-            self._columns[precision] = _floats(peaks)
-        return self._columns[precision]
+        key = precision, fallbacks
+        if key not in self._columns:
+            peaks = (peak_tflops(accelerator, *key) for accelerator in self.accelerators)
+            self._columns[key] = _floats(peaks)
+        return self._columns[key]
+
+    def precision_used(
+        self, pool: int, precision: Precision, fallbacks: tuple[Precision, ...] = ()
+    ) -> str:
+        """The precision that `peak_tflops` is for in one pool; empty: unknown."""
+        return usable_precision(self.accelerators[pool], precision, fallbacks) or ""
+
+    def reliability(self, cards: int, checkpoint: Checkpoint) -> Reliability:
+        """What failures cost gangs of `cards` in each pool."""
+        key = cards, checkpoint
+        if key not in self._reliability:
+            self._reliability[key] = reliability(
+                cards,
+                self.failures_per_card_day,
+                self.restart_seconds,
+                self.checkpoint_gb_per_second,
+                checkpoint,
+            )
+        return self._reliability[key]
 
     def linearity(self, cards: int) -> Floats:
         """Share of linear speed-up that `cards` cards keep in each pool."""
         if cards not in self._columns:
-            pairs = zip(self.pools, self.accelerators, strict=True)
+            pairs = zip(self.pools, self.domain_cards.tolist(), strict=True)
             self._columns[cards] = _floats(
-                linearity(pool.linearity, a.supernode_cards if a else 8, cards) for pool, a in pairs
+                linearity(pool.linearity, domain, cards) for pool, domain in pairs
             )
         return self._columns[cards]
 
 
-def _matches(want: str | AcceleratorClass, pool: Pool, accelerator: Accelerator | None) -> bool:
+def accepts(want: str | AcceleratorClass, model: str, accelerator: Accelerator | None) -> bool:
+    """Whether a variant that asks for `want` runs on `model`, of which the catalogue says that."""
     if isinstance(want, str):
-        return pool.accelerator == want
+        return model == want
     return (
         accelerator is not None
         and accelerator.peak(want.precision) >= want.tflops_min
@@ -202,6 +240,11 @@ def _matches(want: str | AcceleratorClass, pool: Pool, accelerator: Accelerator 
 
 def _floats(values: object) -> Floats:
     return np.array(list(values), dtype=np.float64)  # type: ignore[call-overload]
+
+
+def _figures(values: Iterable[float]) -> Floats:
+    """As `_floats`; what is no figure (negative, NaN, inf) is 0, which means not stated."""
+    return _floats(min(value, FIGURE_MAX) if 0 < value < math.inf else 0.0 for value in values)
 
 
 def _ints(values: object) -> Ints:

@@ -49,7 +49,7 @@ def suggest(solver: PlacementRound, case: Case) -> tuple[Suggestion, ...]:
 def _solve(solver: PlacementRound, case: Case, change: Change, or_later: bool) -> Suggestion | None:
     """The changed demand on the free cards of this moment; None: it does not help."""
     words, demand = change
-    options = solver.stand(solver.assess(demand, case.queued.tenant)).options
+    options = solver.stand(solver.assess(demand, case.queued.tenant), case.queued).options
     for able, starts in ((options.fits, "now"), (options.waits, "later")):
         if able.any() and (starts == "now" or or_later):
             _, pool = options.sorted(able)[0]
@@ -59,8 +59,9 @@ def _solve(solver: PlacementRound, case: Case, change: Change, or_later: bool) -
 
 def _families(supply: Supply, case: Case) -> Iterator[Iterator[Change]]:
     """Kinds of change, each as steps from small to large, by what blocks the class."""
-    demand = case.options.assessment.demand
-    blocking = case.options.assessment.blocking()
+    assessment = case.options.assessment
+    demand = assessment.demand
+    blocking = assessment.blocking(assessment.stopped_at())
     if blocking[ROW[Code.SITE_NOT_ALLOWED]].any():
         lifted = replace(demand, sites_allowed=(), sites_denied=())
         yield iter([("allow any site", lifted)])

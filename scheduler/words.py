@@ -12,7 +12,9 @@ import numpy as np
 from scheduler.arrays import Bools
 from scheduler.case import Case
 from scheduler.model import Demand, Variant
+from scheduler.network import Unreachable
 from scheduler.reasons import Code
+from scheduler.staging import latency_ms
 from scheduler.supply import Supply
 
 NAMES_MAX = 4  # names listed in one phrase
@@ -67,13 +69,18 @@ def _demand_detail(code: Code, supply: Supply, demand: Demand, pools: Bools) -> 
         wanted = [str(v.accelerator) for v in demand.variants if not supply.knows(v.accelerator)]
         return f"no such model in the catalogue or at any site: {_listed(wanted)}"
     if code is Code.WRONG_ACCELERATOR:
-        return f"not in your list: {_listed(np.unique(supply.models_here[pools]).tolist())}"
+        here = [model for model, at in supply.by_model().items() if pools[at].any()]
+        return f"not in your list: {_listed(here)}"
     if code is Code.CPUS_TOO_FEW:
         needs = min(v.cpus_per_node for v in demand.variants)
         return f"needs {needs} CPUs per node, at most {supply.cpus[pools].max()} here"
     if code is Code.MEMORY_TOO_SMALL:
         least = min(v.memory_gib_per_node for v in demand.variants)
         return f"needs {least:g} GiB per node, at most {supply.memory_gib[pools].max():g} here"
+    if code is Code.SOFTWARE_MISSING:
+        stacks = [v.software for v in demand.variants if v.software]
+        here = [stack for at in np.flatnonzero(pools) for stack in supply.pools[at].software]
+        return f"needs {_listed(stacks)}; here {_listed(here)}"
     if code is Code.TIME_LIMIT_TOO_LONG:
         longest = span(float(supply.time_limit_seconds[pools].max()))
         return f"wants {span(demand.time_limit_seconds)}, jobs may run {longest} here"
@@ -81,20 +88,48 @@ def _demand_detail(code: Code, supply: Supply, demand: Demand, pools: Bools) -> 
         bound = [n for n in demand.inputs if n in supply.datasets]
         kept = [n for n in bound if supply.datasets[n].regions_allowed]
         return f"may not leave its region: {_listed(kept)}"
+    if code is Code.LATENCY_TOO_HIGH:
+        return _too_far(supply, demand, pools)
     if code is Code.DATASET_UNKNOWN:
         return f"not registered: {_listed([n for n in demand.inputs if n not in supply.datasets])}"
+    if code is Code.DATA_UNREACHABLE:
+        return _no_way(supply, demand, pools)
     return _PLAIN.get(code, "")
+
+
+def _too_far(supply: Supply, demand: Demand, pools: Bools) -> str:
+    nearest = float(latency_ms(supply, demand.users_at)[pools].min())
+    if math.isinf(nearest):
+        return f"no way from {demand.users_at or 'nowhere'} in the network"
+    return f"limit {demand.latency_ms_max:g} ms from {demand.users_at}, from {nearest:.1f} ms here"
+
+
+def _no_way(supply: Supply, demand: Demand, pools: Bools) -> str:
+    """Which input cannot come, and why not to the first of the pools."""
+    target = supply.sites[supply.site_of[np.flatnonzero(pools)[0]]].city
+    for name in demand.inputs:
+        homes = supply.datasets[name].replicas
+        if not homes:
+            return f"no site has a copy of {name}"
+        causes = [supply.routes.unreachable(supply.city_of(home), target) for home in homes]
+        if all(causes):
+            city = supply.city_of(homes[0]) or homes[0]
+            if causes[0] is Unreachable.CITY_UNKNOWN:
+                return f"{name}: {city} or {target} is no node of the network"
+            return f"{name}: no link that is up leads from {city} to {target}"
+    return "no route from any replica of the data"
 
 
 _PLAIN: dict[Code, str] = {
     Code.SITE_NOT_ALLOWED: "your job names other sites",
     Code.TENANT_NOT_ALLOWED: "the site does not admit your organisation",
-    Code.DATA_UNREACHABLE: "no route from any replica of the data",
     Code.SITE_PAUSED: "paused by the site itself",
     Code.SITE_DRAINING: "draining for maintenance",
     Code.SITE_SUSPECT: "not heard for a while",
     Code.SITE_LOST: "not heard for longer than its leases",
     Code.SITE_UNSEEN: "not heard since the broker started",
+    Code.QUOTA_TOO_SMALL: "one gang is more than your quota ever allows",
+    Code.QUOTA_EXHAUSTED: "your quota for these cards is used up",
     Code.HELD_OFF: "the site refused this shape a moment ago",
     Code.RESERVED: "kept for a gang ahead of you; only short jobs may start there",
 }

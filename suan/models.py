@@ -52,6 +52,7 @@ class Variant:
     image: str = ""  # empty: run natively
     setup: str = ""  # shell text, once per node before `run`
     run: str = ""  # shell text
+    software: str = ""  # stack that its nodes must have, e.g. "cann>=8.0"
 
     @property
     def cards(self) -> int:
@@ -76,13 +77,26 @@ class Output:
 @dataclass(frozen=True, slots=True)
 class Work:
     """How much there is to do: `seconds` measured on `cards` cards of `accelerator`,
-    or `flops` operations at `precision`; all zero: unknown."""
+    or `flops` operations at `precision`, or a model of `parameters` weights trained on
+    `tokens`; all zero: unknown."""
 
     seconds: float = 0.0
     accelerator: str = ""
     cards: int = 0
     flops: float = 0.0
     precision: str = ""
+    fallbacks: tuple[str, ...] = ()  # precisions instead, most wanted first; empty: wider ones
+    tokens: float = 0.0
+    parameters: float = 0.0
+    family: str = ""  # jobs that learn from each other's runs; empty: by the job's name
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a job writes to go on from after a failure."""
+
+    size_bytes: int = 0
+    every_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,8 @@ class Where:
     span: str = "single-site"  # "single-site" | "multi-site"
     yuan_max: float = 0.0
     prefer: tuple[str, ...] = ()  # "finish" | "cost" | "energy", most wanted first
+    users_at: str = ""  # where its users are: a city of the network, or a region
+    latency_ms_max: float = 0.0  # one way, from the users to its site; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +165,14 @@ class JobSpec:
     lease: Lease = field(default_factory=Lease)
     where: Where = field(default_factory=Where)
     priority: int = 0
+    deadline_at: float = 0.0  # wall seconds by which it should have ended; 0.0: none
+    preemptible: bool = True  # may be stopped for others, to go on elsewhere
     account: str = ""
     funding: tuple[str, ...] = ()  # "voucher:<id>" | "balance", in order of use
     array: ArrayRange | None = None
     launch: Launch = Launch.PER_NODE
     bundle: Bundle | None = None
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
 
 # --- the job as the broker knows it -----------------------------------------

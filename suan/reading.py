@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from google.protobuf.message import Message
@@ -20,9 +21,20 @@ M = TypeVar("M", bound=Message)
 
 def read(kind: type[T], message: Message) -> T:
     """`message` as a `kind`."""
-    sent = message.DESCRIPTOR.fields_by_name
     hints = _hints(cast(Hashable, kind)).items()
-    return kind(**{name: _value(h, getattr(message, name)) for name, h in hints if name in sent})
+    return kind(
+        **{name: _value(h, getattr(message, name)) for name, h in hints if _has(message, name)}
+    )
+
+
+def _has(message: Message, name: str) -> bool:
+    """Whether it has such a field, and if that is an optional one, says something in it."""
+    field = message.DESCRIPTOR.fields_by_name.get(name)
+    if field is None:
+        return False
+    oneof = field.containing_oneof
+    is_optional = oneof is not None and field.message_type is None
+    return message.HasField(name) if is_optional else True
 
 
 def read_all(kind: type[T], messages: Iterable[Message]) -> tuple[T, ...]:
@@ -50,6 +62,8 @@ def _value(hint: Any, value: Any) -> Any:
             return tuple(sorted(value.items()))
         element = get_args(hint)[0]
         return tuple(_value(element, item) for item in value)
+    if isinstance(hint, UnionType):  # "float | None": whoever says nothing is not read
+        return get_args(hint)[0](value)
     return hint(value)
 
 

@@ -149,12 +149,16 @@ class Transport:
         await self.channel.close(None)
 
     async def diagnose(self) -> SuanError:
-        """Why there is no connection; of several brokers, what another does not share."""
+        """Why there is no connection; of several brokers, all that may pass together."""
         addresses = split_addresses(self.address)
         reasons = await asyncio.gather(
             *(asyncio.to_thread(diagnose, address, self.identity) for address in addresses)
         )
-        return next((reason for reason in reasons if _may_pass(reason)), reasons[0])
+        passing = [reason for reason in reasons if _may_pass(reason)]
+        if len(passing) <= 1:
+            return (passing or reasons)[0]
+        why = "; ".join(reason.message for reason in passing)
+        return Unavailable(f"no broker can be reached: {why}", passing[0].hint, passing[0].code)
 
     async def _explained(self, error: grpc.RpcError) -> SuanError:
         if _without_broker(error):

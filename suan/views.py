@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.model import Candidate, Rejection, Suggestion, Verdict
+from scheduler.model import Candidate, Quota, Rejection, Suggestion, Verdict
 from suan.models import Failure, Job
 
 # --- jobs -------------------------------------------------------------------
@@ -134,6 +134,7 @@ class Pool:
     utilisation: float
     linearity: tuple[tuple[int, float], ...]  # (cards, measured fraction), ascending
     raw_name: str  # what the site itself calls it
+    software: tuple[str, ...] = ()  # stacks on its nodes
 
     @property
     def cards_free(self) -> int:
@@ -160,6 +161,9 @@ class SiteFacts:
     agent_version: str
     backend: str
     paused: bool  # the site's own kill switch
+    rules: tuple[str, ...] = ()  # of its cluster manager, one line each
+    checkpoint_gb_per_second: float = 0.0  # that one gang can write; 0: not stated
+    egress_yuan_per_gb: float = 0.0  # asked for bytes that leave the site
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +247,22 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Project:
+    """One account of a tenant: its part of what is the tenant's."""
+
+    name: str
+    weight: float = 0.0  # fair share among the tenant's projects; 0: 1.0
+    quotas: tuple[Quota, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     name: str
     queued_jobs_max: int = 0  # 0: the federation's default
     weight: float = 0.0  # fair share; 0: 1.0
     suspended: bool = False
+    quotas: tuple[Quota, ...] = ()
+    projects: tuple[Project, ...] = ()  # those with a weight or a quota of their own
 
 
 @dataclass(frozen=True, slots=True)

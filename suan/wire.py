@@ -18,6 +18,7 @@ from suan.models import (
     Attempt,
     AttemptState,
     Bundle,
+    Checkpoint,
     Failure,
     Input,
     Job,
@@ -100,6 +101,8 @@ def to_wire(spec: JobSpec) -> job_pb2.JobSpec:
         time_limit_seconds=spec.time_limit_seconds,
         grace_seconds=spec.grace_seconds,
         priority=spec.priority,
+        deadline_at=spec.deadline_at,
+        preemptible=None if spec.preemptible else False,
         account=spec.account,
         funding=spec.funding,
         launch=_LAUNCH_TO_WIRE[spec.launch],
@@ -133,6 +136,8 @@ def from_wire(message: job_pb2.JobSpec) -> JobSpec:
         lease=_lease_from_wire(message.lease) if message.HasField("lease") else Lease(),
         where=_where_from_wire(message.where) if message.HasField("where") else Where(),
         priority=message.priority,
+        deadline_at=message.deadline_at,
+        preemptible=message.preemptible or not message.HasField("preemptible"),
         account=message.account,
         funding=tuple(message.funding),
         array=ArrayRange(array.first, array.last, array.step or 1, array.parallel_max)
@@ -140,6 +145,7 @@ def from_wire(message: job_pb2.JobSpec) -> JobSpec:
         else None,
         launch=_LAUNCH_FROM_WIRE[message.launch],
         bundle=Bundle(bundle.sha256, bundle.size_bytes) if message.HasField("bundle") else None,
+        checkpoint=Checkpoint(message.checkpoint.size_bytes, message.checkpoint.every_seconds),
     )
 
 
@@ -199,8 +205,15 @@ def _add_parts(message: job_pb2.JobSpec, spec: JobSpec) -> None:
                 cards=work.cards,
                 flops=work.flops,
                 precision=work.precision,
+                fallbacks=work.fallbacks,
+                tokens=work.tokens,
+                parameters=work.parameters,
+                family=work.family,
             )
         )
+    if (checkpoint := spec.checkpoint) != Checkpoint():
+        message.checkpoint.size_bytes = checkpoint.size_bytes
+        message.checkpoint.every_seconds = checkpoint.every_seconds
     if retry != Retry():
         message.retry.CopyFrom(job_pb2.Retry(max=retry.max, on=retry.on))
     if lease != Lease():
@@ -215,6 +228,8 @@ def _add_parts(message: job_pb2.JobSpec, spec: JobSpec) -> None:
                 span=where.span,
                 yuan_max=where.yuan_max,
                 prefer=where.prefer,
+                users_at=where.users_at,
+                latency_ms_max=where.latency_ms_max,
             )
         )
     if (array := spec.array) is not None:
@@ -239,6 +254,7 @@ def _variant_to_wire(variant: Variant) -> job_pb2.Variant:
         image=variant.image,
         setup=variant.setup,
         run=variant.run,
+        software=variant.software,
     )
     want, topology = variant.accelerator, variant.topology
     if isinstance(want, AcceleratorClass):
@@ -278,12 +294,21 @@ def _variant_from_wire(message: job_pb2.Variant) -> Variant:
         image=message.image,
         setup=message.setup,
         run=message.run,
+        software=message.software,
     )
 
 
 def _work_from_wire(message: job_pb2.Work) -> Work:
     return Work(
-        message.seconds, message.accelerator, message.cards, message.flops, message.precision
+        message.seconds,
+        message.accelerator,
+        message.cards,
+        message.flops,
+        message.precision,
+        tuple(message.fallbacks),
+        message.tokens,
+        message.parameters,
+        message.family,
     )
 
 
@@ -302,6 +327,8 @@ def _where_from_wire(message: job_pb2.Where) -> Where:
         span=message.span or "single-site",
         yuan_max=message.yuan_max,
         prefer=tuple(message.prefer),
+        users_at=message.users_at,
+        latency_ms_max=message.latency_ms_max,
     )
 
 
@@ -332,4 +359,7 @@ def pool_to_wire(pool: Pool) -> site_pb2.Pool:
         yuan_per_card_hour=pool.yuan_per_card_hour,
         utilisation=pool.utilisation,
         linearity=dict(pool.linearity),
+        software=pool.software,
+        time_limit_seconds_max=pool.time_limit_seconds_max,
+        releases=[site_pb2.Release(cards=r.cards, ends_at=r.ends_at) for r in pool.releases],
     )

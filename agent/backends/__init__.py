@@ -98,6 +98,8 @@ class RunOrder:
     checkpoint_directory: str = ""  # "": one per job, so the next epoch here finds it
     time_limit_seconds: float = 0.0  # 0: none; setup counts
     grace_seconds: float = 30.0  # between SIGTERM and SIGKILL
+    cpus_per_node: int = 0  # at least; 0: as many as go with the cards
+    memory_gib_per_node: float = 0.0  # at least; 0: as much as goes with the cards
     lease_class: LeaseClass = LeaseClass.RESTART
     preempted_count: int = 0
     array_id: str = ""  # "": not one of an array

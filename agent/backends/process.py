@@ -8,31 +8,16 @@ watches: after a restart it finds its runs by their directories and goes on watc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import re
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.backends import (
-    BackendRefused,
-    Exit,
-    Launch,
-    LogPart,
-    Phase,
-    RunOrder,
-    RunState,
-    Stream,
-    parse_run_name,
-    run_name,
-)
+from agent.backends import BackendRefused, RunOrder, RunState
 from agent.backends.conclude import conclude
-from agent.backends.marking import LogMarker, log_offset
-from agent.backends.ports import pick_port
+from agent.backends.filed import FiledRuns
 from agent.backends.prepare import (
     FREE_BYTES_MIN,
     StateDirectory,
@@ -45,14 +30,12 @@ from agent.clock import lease_now
 from agent.environment import Surroundings
 
 FENCE = Path(__file__).parent.parent / "fence.py"
-LOG_BYTES_MAX = 4 * 1024 * 1024  # per call of read_log
 CONCLUDE_RETRY_SECONDS = 5.0  # while the disk is full, for one
 RANKS_MAX = 1024  # of one run: they are real processes on one machine
-_NAME = re.compile(r"suan-[A-Za-z0-9][A-Za-z0-9_.-]{0,120}-[0-9]{1,19}")
 _LOGGER = logging.getLogger(__name__)
 
 
-class ProcessBackend:
+class ProcessBackend(FiledRuns):
     """See `agent.backends.Backend` for what each method promises."""
 
     def __init__(
@@ -63,15 +46,11 @@ class ProcessBackend:
         free_bytes_min: int = FREE_BYTES_MIN,
         clock: Callable[[], float] = lease_now,
     ) -> None:
-        self._state = StateDirectory(state_directory.absolute(), free_bytes_min)
+        super().__init__(StateDirectory(state_directory.absolute(), free_bytes_min), RANKS_MAX)
         self._agent_environment = agent_environment
         self._site_environment = site_environment
         self._clock = clock
-        self._ports: dict[str, int] = {}  # of live runs, by name
-        self._submits: dict[str, asyncio.Task[None]] = {}
         self._watches: dict[str, tuple[FenceWatch, asyncio.Task[None]]] = {}
-        self._exits: asyncio.Queue[Exit | None] = asyncio.Queue()
-        self._marker = LogMarker()
         self._marking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -83,39 +62,13 @@ class ProcessBackend:
                 await asyncio.to_thread(self._marker.mark_run, run)
                 self._exits.put_nowait(ended)
             else:
-                with contextlib.suppress(OSError, ValueError, KeyError):
-                    self._ports[name] = run.order()["master_port"]
+                self._recall_port(run)
                 self._follow(run, None)
         self._marking = asyncio.create_task(self._marker.keep(self._live))
 
     async def close(self) -> None:
-        tasks = [*self._submits.values(), *(task for _, task in self._watches.values())]
-        tasks += [self._marking] if self._marking is not None else []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._exits.put_nowait(None)
-
-    async def submit(self, order: RunOrder, deadline: float) -> None:
-        _check(order)
-        task = self._submits.get(order.name)
-        if task is None:
-            if self._state.run(order.name).path.exists():
-                return
-            task = asyncio.create_task(self._start(order, deadline))
-            self._submits[order.name] = task
-            task.add_done_callback(lambda done: self._submitted(order.name, done))
-        # A caller that gives up leaves nothing half started.
-        await asyncio.shield(task)
-
-    async def find(self, name: str) -> RunState | None:
-        if (submitting := self._submits.get(name)) is not None:
-            await asyncio.wait({submitting})
-        run = self._run(name)
-        return run.state() if run is not None else None
-
-    async def list(self) -> tuple[str, ...]:
-        return tuple(sorted(path.name for path in self._state.runs.glob("suan-*")))
+        tasks = [task for _, task in self._watches.values()]
+        await self._end([*tasks, self._marking] if self._marking is not None else tasks)
 
     async def renew(self, name: str, deadline: float) -> None:
         if name in self._watches:
@@ -130,43 +83,10 @@ class ProcessBackend:
                 _LOGGER.warning("the reason for stopping %s is not noted: %s", name, error)
             watched[0].wake()
 
-    async def exits(self) -> AsyncIterator[Exit]:
-        while (ended := await self._exits.get()) is not None:
-            yield ended
-
-    async def read_log(
-        self, name: str, rank: int, stream: Stream, offset: int, limit_bytes: int
-    ) -> LogPart:
-        run = self._run(name)
-        if run is None:
-            raise KeyError(name)
-        return await asyncio.to_thread(_read_log, run, rank, stream, offset, limit_bytes)
-
-    async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
-        run = self._run(name)
-        if run is None:
-            raise KeyError(name)
-        return await asyncio.to_thread(log_offset, run, rank, stream, since)
-
-    async def forget(self, name: str) -> None:
-        run = self._run(name)
-        if run is None:
-            return
-        ended = run.exit()
-        if ended is None:
-            raise ValueError(f"{name} has not ended")
-        await asyncio.to_thread(self._remove, run, ended)
-
     # --- starting ---------------------------------------------------------
 
-    def _submitted(self, name: str, task: asyncio.Task[None]) -> None:
-        self._submits.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # seen, although the caller may have gone
-
     async def _start(self, order: RunOrder, deadline: float) -> None:
-        port = pick_port(order.name, order.nodes[0].address, self._ports.values())
-        self._ports[order.name] = port
+        port = self._take_port(order)
         try:
             run, child = await asyncio.to_thread(self._launch, order, deadline, port)
         except BaseException:
@@ -199,6 +119,9 @@ class ProcessBackend:
 
     # --- watching ---------------------------------------------------------
 
+    def _state_of(self, run: RunDirectory) -> RunState:
+        return run.state()
+
     def _follow(self, run: RunDirectory, child: subprocess.Popen[bytes] | None) -> FenceWatch:
         watch = FenceWatch(run, child)
         task = asyncio.create_task(self._wait_exit(run, watch))
@@ -219,25 +142,8 @@ class ProcessBackend:
         del self._watches[run.name]
         self._exits.put_nowait(ended)
 
-    def _tidy(self, run: RunDirectory) -> None:
-        self._marker.mark_run(run)  # nothing is written any more
-        shutil.rmtree(run.scratch, ignore_errors=True)
-
     def _live(self) -> tuple[RunDirectory, ...]:
         return tuple(self._state.run(name) for name in self._watches)
-
-    def _run(self, name: str) -> RunDirectory | None:
-        if not _NAME.fullmatch(name):
-            return None
-        run = self._state.run(name)
-        return run if run.path.is_dir() else None
-
-    def _remove(self, run: RunDirectory, ended: Exit) -> None:
-        """A job that succeeded needs no checkpoint again; what it put out stays."""
-        if ended.succeeded:
-            job_id, _ = parse_run_name(run.name)
-            shutil.rmtree(self._state.checkpoint(job_id), ignore_errors=True)
-        self._state.remove(run)
 
 
 def _start_fence(run: RunDirectory) -> subprocess.Popen[bytes]:
@@ -251,32 +157,3 @@ def _start_fence(run: RunDirectory) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
-
-
-def _check(order: RunOrder) -> None:
-    if not _NAME.fullmatch(order.name) or order.name != run_name(order.job_id, order.epoch):
-        raise BackendRefused("BadName", f"{order.name!r} is not suan-<job>-<epoch> of this order")
-    ranks = len(order.nodes) * (order.cards_per_node if order.launch is Launch.PER_CARD else 1)
-    if not 1 <= ranks <= RANKS_MAX:
-        raise BackendRefused(
-            "BadShape",
-            f"the gang has {ranks} processes; this machine starts 1 to {RANKS_MAX}",
-            "use fewer nodes, or one process per node",
-        )
-
-
-def _read_log(
-    run: RunDirectory, rank: int, stream: Stream, offset: int, limit_bytes: int
-) -> LogPart:
-    # Looked at before the file: nothing is written after the exit record.
-    ended = run.state().phase is Phase.EXITED
-    try:
-        with run.log(rank, stream).open("rb") as file:
-            file.seek(offset)
-            data = file.read(min(limit_bytes, LOG_BYTES_MAX))
-            at_end = ended and not file.read(1)
-    except FileNotFoundError:
-        if not 0 <= rank < len(run.order()["phases"][-1]):
-            raise KeyError(f"{run.name} has no rank {rank}") from None
-        data, at_end = b"", ended
-    return LogPart(data, offset + len(data), at_end)

@@ -1,25 +1,34 @@
-"""What Slurm says of its nodes, partitions and jobs, in one shape for every version. Pure.
+"""What Slurm says of its nodes, partitions, jobs and rules, in one shape for every version. Pure.
 
-Reads the text of `scontrol show … -o` and `squeue -o`, which every version prints alike, and
-the small languages inside it: lists of hosts, generic resources, times, states. JSON is read
-by `slurm_json` into the same values. Knows nothing of catalogues, pools or runs.
+Reads the text of `scontrol show … -o` and `squeue -o`, which every version prints alike; the
+small languages inside it are `slurm_notation`'s, and JSON is read by `slurm_json` into the same
+values. Knows nothing of catalogues, pools or runs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
-HOSTS_MAX = 100_000  # of one list
-SHAPES_MAX = 4096  # different words that are remembered: thousands of nodes are alike
+from agent.probes.slurm_notation import (
+    NOTHING,
+    Gres,
+    SlurmUnreadable,
+    hosts,
+    parse_duration,
+    parse_gres,
+    parse_states,
+)
+
 NODES_ARGUMENTS = ("scontrol", "show", "node", "-o", "-d")
 PARTITIONS_ARGUMENTS = ("scontrol", "show", "partition", "-o")
 CONFIGURATION_ARGUMENTS = ("scontrol", "show", "config")
 TOPOLOGY_ARGUMENTS = ("scontrol", "show", "topology")
-# The name comes last: it may hold anything. Times are seconds by SLURM_TIME_FORMAT=%s.
-JOBS_ARGUMENTS = ("squeue", "-h", "-a", "-r", "-t", "R,CG,S,CF", "-o", "%A|%T|%r|%N|%b|%e|%j")
+QOS_ARGUMENTS = ("scontrol", "show", "assoc_mgr", "flags=qos")
+# All jobs that Slurm remembers: it is asked once for those that hold cards, and for ours. The
+# name comes last: it may hold anything. Times are seconds by SLURM_TIME_FORMAT=%s.
+JOBS_ARGUMENTS = ("squeue", "-h", "-a", "-t", "all", "-o", "%A|%T|%r|%N|%b|%e|%j")
 
 # States of a node that may take work, with the flags that change nothing about that. Every
 # other word, known or new, keeps new work away.
@@ -34,28 +43,30 @@ USABLE_STATES = frozenset(
         "PLANNED",
     }
 )
-_MARKS = {"*": "NOT_RESPONDING", "-": "PLANNED"}  # stuck to a state's word; others mean no good
-_KEY = re.compile(r"[A-Za-z][\w:/.]*")
-_GRES = re.compile(
-    r"(?:gres[:/])?([^:(=,]+)(?::([^:(=,]*[^:(=,\d][^:(=,]*|\d+(?=[:=])))?[:=]?(\d+)?"
+# States of a job that is over. Every other one, known or new, counts as living: an end must be
+# proven.
+OVER_STATES = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "LAUNCH_FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
+    }
 )
-_IDX = re.compile(r"IDX:([\d,-]+)")
-_BRACKET = re.compile(r"\[([^\]]*)\]")
-_NOTHING = frozenset({"", "(null)", "N/A", "NONE", "None"})
-
-
-class SlurmUnreadable(Exception):
-    """What a command of Slurm printed is not what it should print; the text's beginning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gres:
-    """Generic resources of one name and type on one node."""
-
-    name: str  # "npu", "dcu", "gpu", …
-    model: str  # the site's type; "": none
-    count: int
-    indices: frozenset[int] = frozenset()  # which of them, where Slurm tells
+# Over by Slurm's books, although the node may only be out of its reach.
+UNPROVEN_STATES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
+_WAITING_STATES = frozenset(
+    {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+)
+_KEY = re.compile(r"[A-Za-z][\w:/.]*")
+_QOS = re.compile(r"^\s*QOS=([^(\s]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +100,62 @@ class SlurmPartition:
     memory_mib_per_cpu_max: int | None = None
     accounts_allowed: tuple[str, ...] = ()  # empty: all
     accounts_denied: tuple[str, ...] = ()
+    qos: str = ""  # whose rules hold in it; "": none
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmQos:
+    """The rules of a quality of service that bind each job; None: no limit."""
+
+    name: str
+    seconds_max: float | None = None
+    gres_min: tuple[Gres, ...] = ()  # of a whole job
 
 
 @dataclass(frozen=True, slots=True)
 class SlurmJob:
-    """A job that holds nodes now."""
+    """A job that Slurm knows: waiting, running, or over a moment ago."""
 
     id: int
     name: str
     state: str
-    nodes: tuple[str, ...]
-    gres_per_node: tuple[Gres, ...]
-    ends_at: float | None  # wall seconds by its time limit; None: unlimited or unknown
+    nodes: tuple[str, ...] = ()
+    gres_per_node: tuple[Gres, ...] = ()
+    ends_at: float | None = None  # wall seconds by its time limit; None: unlimited or unknown
     reason: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in OVER_STATES
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether Slurm has seen every process of it end."""
+        return self.is_over and self.state not in UNPROVEN_STATES
+
+    @property
+    def holds_nodes(self) -> bool:
+        return bool(self.nodes) and not self.is_over and self.state not in _WAITING_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmFrame:
+    """What of a Slurm changes with its configuration alone."""
+
+    version: tuple[int, ...]  # (23, 2) for 23.02.x
+    leaf_switches: Mapping[str, str]  # by node
+    memory_mib_per_cpu_max: int | None = None  # of the whole site; None: no limit
+    qos: tuple[SlurmQos, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmView:
+    """All that was read of one Slurm at about one time."""
+
+    frame: SlurmFrame
+    nodes: tuple[SlurmNode, ...]
+    partitions: tuple[SlurmPartition, ...]
+    jobs: tuple[SlurmJob, ...]
 
 
 # --- text of the commands -------------------------------------------------------
@@ -133,7 +187,7 @@ def parse_jobs(text: str) -> tuple[SlurmJob, ...]:
                 nodes=tuple(hosts(nodes)),
                 gres_per_node=parse_gres(gres),
                 ends_at=float(ends_at) if ends_at.isdecimal() and int(ends_at) else None,
-                reason="" if reason in _NOTHING else reason,
+                reason="" if reason in NOTHING else reason,
             )
         )
     return tuple(jobs)
@@ -143,6 +197,22 @@ def parse_memory_per_cpu_max(text: str) -> int | None:
     """MaxMemPerCPU of the whole site by `scontrol show config`, MiB; None: no limit."""
     found = re.search(r"^MaxMemPerCPU\s*=\s*(\d+)\s*$", text, re.MULTILINE)
     return int(found[1]) if found and int(found[1]) else None
+
+
+def parse_qos(text: str) -> tuple[SlurmQos, ...]:
+    """`scontrol show assoc_mgr flags=qos`; empty where Slurm keeps no accounts.
+
+    MaxWallPJ is in minutes. The names of the fields are from memory: no site's output was seen.
+    """
+    _, *records = _QOS.split(text)
+    found = []
+    for name, body in zip(records[::2], records[1::2], strict=True):
+        minutes = re.search(r"\bMaxWallPJ=(\d+)", body)
+        least = re.search(r"\bMinTRESPJ=(\S+)", body)
+        parts = (part for part in (least[1] if least else "").split(",") if "gres/" in part)
+        seconds_max = 60.0 * int(minutes[1]) if minutes else None
+        found.append(SlurmQos(name, seconds_max, parse_gres(",".join(parts))))
+    return tuple(found)
 
 
 def parse_topology(text: str) -> dict[str, str]:
@@ -184,6 +254,7 @@ def _partition(fields: dict[str, str]) -> SlurmPartition:
         memory_mib_per_cpu_max=int(memory) if memory.isdecimal() else None,
         accounts_allowed=() if allowed == "ALL" else _words(allowed),
         accounts_denied=_words(fields.get("DenyAccounts", "")),
+        qos="".join(_words(fields.get("QoS", ""))),
     )
 
 
@@ -213,88 +284,8 @@ def _fields(line: str) -> dict[str, str]:
     return fields
 
 
-# --- the languages inside -------------------------------------------------------
-
-
-@lru_cache(maxsize=SHAPES_MAX)
-def parse_gres(text: str) -> tuple[Gres, ...]:
-    """`gpu:h100:4(S:0-1),npu:8`, `gres/npu:910b:3`, `gpu:a100:1(IDX:0)`; N/A is nothing."""
-    if text.strip() in _NOTHING:
-        return ()
-    found = []
-    for part in re.split(r",(?![^(]*\))", text.strip()):
-        match = _GRES.match(part)
-        if match is None:
-            continue
-        name, model, count = match[1], match[2] or "", match[3]
-        indices = _IDX.search(part)
-        numbers = frozenset(_numbers(indices[1])) if indices else frozenset()
-        found.append(Gres(name, model, int(count) if count else 1, numbers))
-    return tuple(found)
-
-
-@lru_cache(maxsize=SHAPES_MAX)
-def parse_states(text: str) -> frozenset[str]:
-    """`IDLE+DRAIN`, `DOWN*`, `MIXED-`: the words, marks spelt out."""
-    words = set()
-    for part in filter(None, text.upper().split("+")):
-        word = part.rstrip("*~#!%$@^-")
-        words.add(word)
-        words.update(_MARKS.get(mark, "MARKED " + mark) for mark in part[len(word) :])
-    return frozenset(words)
-
-
-def parse_duration(text: str) -> float | None:
-    """`3-00:00:00`, `12:00:00`, `30:00`, `45`, in seconds; None for UNLIMITED and the like."""
-    days, dash, clock = text.rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdecimal() for part in parts) or (dash and not days.isdecimal()):
-        return None
-    numbers = [int(part) for part in parts]
-    if dash:  # days-hours[:minutes[:seconds]]
-        hours, minutes, seconds = (*numbers, 0, 0)[:3]
-    elif len(numbers) == 1:
-        hours, minutes, seconds = 0, numbers[0], 0
-    else:
-        hours, minutes, seconds = (0, *numbers)[-3:]
-    return float(int(days or 0) * 86400 + hours * 3600 + minutes * 60 + seconds)
-
-
-def hosts(text: str) -> list[str]:
-    """The names of `n[1-3,07],gpu2,r[1-2]n[1-2]`. Raises SlurmUnreadable for too many."""
-    names: list[str] = []
-    if text.strip() in _NOTHING:
-        return names
-    for part in re.split(r",(?![^\[]*\])", text.strip()):
-        names += _expanded(part)
-        if len(names) > HOSTS_MAX:
-            raise SlurmUnreadable(f"more than {HOSTS_MAX} hosts: {text[:100]}")
-    return names
-
-
-def _expanded(text: str) -> list[str]:
-    match = _BRACKET.search(text)
-    if match is None:
-        return [text]
-    head, tails = text[: match.start()], _expanded(text[match.end() :])
-    numbers: list[str] = []
-    for piece in match[1].split(","):
-        first, _, last = piece.partition("-")
-        last = last or first
-        if not (first.isdecimal() and last.isdecimal()) or int(last) - int(first) > HOSTS_MAX:
-            raise SlurmUnreadable(f"no list of hosts: {text[:100]}")
-        numbers += [str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)]
-    return [f"{head}{number}{tail}" for number in numbers for tail in tails]
-
-
-def _numbers(text: str) -> Iterator[int]:
-    for piece in filter(None, text.split(",")):
-        first, _, last = piece.partition("-")
-        yield from range(int(first), int(last or first) + 1)
-
-
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in text.split(",") if word not in _NOTHING)
+    return tuple(word for word in text.split(",") if word not in NOTHING)
 
 
 def _integer(text: str) -> int:

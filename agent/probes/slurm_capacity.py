@@ -1,22 +1,20 @@
-"""From what Slurm says to what this site can place: pools, withheld cards, rules, releases.
+"""From what Slurm says to what this site has: its partitions as pools, by the catalogue's names.
 
-Slurm's own jobs come first: what they hold on a node is kept back, less what runs of ours
-hold, which the inventory counts itself. Slurm counts cards and often does not number them, so
-the cards kept back are those that it names, or else the highest that no run of ours holds.
-Pure.
+What of it can be used now is `slurm_usage`'s. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
-from agent.backends import parse_run_name
-from agent.inventory import DeclaredNode, DeclaredPool, NodeCondition
-from agent.probes.slurm import Gres, SlurmJob, SlurmNode, SlurmPartition
+from agent.inventory import DeclaredNode, DeclaredPool
+from agent.probes.slurm import SlurmNode, SlurmPartition, SlurmView
+from agent.probes.slurm_notation import Gres
+from agent.probes.slurm_rules import memory_mib_per_cpu, time_limit_seconds
 
-_NO_NUMBERS: frozenset[int] = frozenset()
-Held = Callable[[str, str], Collection[int]]  # of pool and node: the cards that our runs hold
+NameOf = Callable[[str], "CardType | None"]  # of "name:type", or "name" for cards without a type
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +27,17 @@ class CardType:
 
 
 @dataclass(frozen=True, slots=True)
-class SlurmView:
-    """All that was read of one Slurm at one time."""
+class PartitionOffer:
+    """How a partition is offered to the federation."""
 
-    version: tuple[int, ...]
-    nodes: tuple[SlurmNode, ...]
-    partitions: tuple[SlurmPartition, ...]
-    jobs: tuple[SlurmJob, ...]
-    leaf_switches: Mapping[str, str]  # by node
-    memory_mib_per_cpu_max: int | None = None  # of the whole site; None: no limit
+    partition: str
+    pool: str = ""  # its name there; "": the partition's
+    share: float = 1.0  # of its cards that the federation may hold at most
+    supernode_nodes: int = 0  # nodes of one supernode, in Slurm's order; 0: the leaf switch's
+    yuan_per_card_hour: float = 0.0
+    utilisation: float = 0.4
+    linearity: tuple[tuple[int, float], ...] = ()
+    software: tuple[str, ...] = ()  # stacks on its nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,7 @@ class SlurmPool:
     declared: DeclaredPool
     partition: SlurmPartition
     gres: str  # "npu:910b", or "npu" where the site has no types
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Cards of a node that a local job gives back by its time limit at the latest."""
-
-    pool: str
-    node: str
-    cards: int
-    at: float  # wall seconds
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,118 +55,74 @@ class Discovery:
     """What of a Slurm may be offered, and what nobody could name."""
 
     pools: tuple[SlurmPool, ...]
-    unknown_gres: tuple[str, ...]  # "name:type" without a name in the catalogue
+    unknown_gres: tuple[str, ...] = ()  # "name:type" without a name in the catalogue
+    unknown_partitions: tuple[str, ...] = ()  # wished for, and not there
 
 
-def discover(
-    view: SlurmView,
-    card_types: Mapping[str, CardType],
-    partitions: Collection[str] = (),
-    supernodes: Mapping[str, str] | None = None,
-) -> Discovery:
+def discover(view: SlurmView, name_of: NameOf, offers: Sequence[PartitionOffer] = ()) -> Discovery:
     """The pools of these partitions (none named: all), one for each shape of node in them.
 
-    `card_types` are keyed by "name:type", or by "name" for cards without a type. A node in
-    several partitions counts in the first of them alone. The supernode of a node is the one
-    that `supernodes` gives, else its leaf switch, else its pool.
+    A node in several partitions counts in the first of them alone. The supernode of a node is
+    the one that its offer makes, else its leaf switch, else its pool.
     """
-    groups: dict[tuple[str, str, int], list[SlurmNode]] = {}
-    unknown: dict[str, None] = {}
-    taken: set[str] = set()
-    nodes = {node.name: node for node in view.nodes}
-    chosen = _chosen(view.partitions, partitions)
-    for partition in chosen:
-        members = [nodes[name] for name in partition.nodes if name in nodes and name not in taken]
-        for node in members:
-            for gres in node.gres:
-                if _key(gres) not in card_types:
-                    unknown[_key(gres)] = None
-                elif gres.count and node.name not in taken:
-                    taken.add(node.name)  # one kind of card a node: the first
-                    shape = (partition.name, _key(gres), gres.count)
-                    groups.setdefault(shape, []).append(node)
-    by_name = {partition.name: partition for partition in chosen}
-    places = {**view.leaf_switches, **(supernodes or {})}
-    names = _pool_names(groups)
-    pools = tuple(
-        SlurmPool(
-            _declared(names[shape], card_types[shape[1]], shape[2], members, places),
-            by_name[shape[0]],
-            shape[1],
-        )
-        for shape, members in groups.items()
-    )
-    return Discovery(pools, tuple(unknown))
+    by_name = {partition.name: partition for partition in view.partitions}
+    wanted = offers or [PartitionOffer(name) for name in by_name]
+    chosen = {offer.partition: offer for offer in wanted if offer.partition in by_name}
+    shapes = _Shapes(view, name_of)
+    for name in chosen:
+        shapes.add(by_name[name])
+    names = _pool_names(shapes.groups, chosen)
+    pools = []
+    for (partition, key, count), members in shapes.groups.items():
+        offer, card = chosen[partition], name_of(key)
+        assert card is not None
+        declared = _declared(names[partition, key, count], card, count, members, offer, view)
+        declared = _within_rules(declared, by_name[partition], view)
+        pools.append(SlurmPool(declared, by_name[partition], key, offer.share))
+    missing = tuple(offer.partition for offer in wanted if offer.partition not in by_name)
+    return Discovery(tuple(pools), tuple(shapes.unknown), missing)
 
 
-def conditions(view: SlurmView, pools: Iterable[SlurmPool], held: Held) -> list[NodeCondition]:
-    """Which cards of each node are out of order, and which Slurm's own jobs hold.
+class _Shapes:
+    """The nodes of partitions by (partition, GRES, count), each node once."""
 
-    A node that is drained, down or unknown to Slurm now has no good card, nor has a node of a
-    partition that is not up.
-    """
-    nodes = {node.name: node for node in view.nodes}
-    up = {partition.name for partition in view.partitions if partition.up}
-    ours = _held_by_runs(view.jobs)
-    found = []
-    for pool in pools:
-        cards = frozenset(range(pool.declared.cards_per_node))
-        for declared in pool.declared.nodes:
-            node = nodes.get(declared.name)
-            pair = pool.declared.name, declared.name
-            if node is None or not node.usable or pool.partition.name not in up:
-                found.append(NodeCondition(*pair, faulty=cards))
-                continue
-            faulty = cards - frozenset(range(_count(node.gres, pool.gres)))
-            drained = _matching(node.gres_drained, pool.gres)
-            faulty |= _cards(cards - faulty, frozenset(), drained)
-            used = _matching(node.gres_used, pool.gres)
-            local = Gres(
-                used.name,
-                used.model,
-                max(0, used.count - ours.get((declared.name, pool.gres), 0)),
-                used.indices,
-            )
-            kept_back = _cards(cards - faulty, frozenset(held(*pair)), local)
-            found.append(NodeCondition(*pair, faulty=faulty, kept_back=kept_back))
-    return found
+    def __init__(self, view: SlurmView, name_of: NameOf) -> None:
+        self.groups: dict[tuple[str, str, int], list[SlurmNode]] = {}
+        self.unknown: dict[str, None] = {}
+        self._name_of = name_of
+        self._nodes = {node.name: node for node in view.nodes}
+        self._taken: set[str] = set()
 
+    def add(self, partition: SlurmPartition) -> None:
+        for name in partition.nodes:
+            if name in self._nodes and name not in self._taken:
+                self._add_node(partition.name, self._nodes[name])
 
-def releases(view: SlurmView, pools: Iterable[SlurmPool]) -> tuple[Release, ...]:
-    """When local jobs give cards back, soonest first. Jobs without a limit promise nothing."""
-    by_node: dict[str, list[SlurmPool]] = {}
-    for pool in pools:
-        for declared in pool.declared.nodes:
-            by_node.setdefault(declared.name, []).append(pool)
-    found = []
-    for job in view.jobs:
-        if job.ends_at is None or is_ours(job.name):
-            continue
-        for node in job.nodes:
-            for pool in by_node.get(node, ()):
-                if cards := _count(job.gres_per_node, pool.gres):
-                    found.append(Release(pool.declared.name, node, cards, job.ends_at))
-    return tuple(sorted(found, key=lambda release: (release.at, release.pool, release.node)))
-
-
-def is_ours(job_name: str) -> bool:
-    """Whether a job of Slurm is a run of ours, by its name."""
-    try:
-        parse_run_name(job_name)
-    except ValueError:
-        return False
-    return True
-
-
-def _chosen(known: Iterable[SlurmPartition], wanted: Collection[str]) -> tuple[SlurmPartition, ...]:
-    by_name = {partition.name: partition for partition in known}
-    return tuple(by_name[name] for name in (wanted or by_name) if name in by_name)
+    def _add_node(self, partition: str, node: SlurmNode) -> None:
+        """One kind of card a node: the first."""
+        for key, parts in groupby(node.gres, key_of):
+            count = sum(gres.count for gres in parts)
+            if self._name_of(key) is None:
+                self.unknown[key] = None
+            elif count and node.name not in self._taken:
+                self._taken.add(node.name)
+                self.groups.setdefault((partition, key, count), []).append(node)
 
 
 def _declared(
-    name: str, card: CardType, count: int, members: list[SlurmNode], places: Mapping[str, str]
+    name: str,
+    card: CardType,
+    count: int,
+    members: Sequence[SlurmNode],
+    offer: PartitionOffer,
+    view: SlurmView,
 ) -> DeclaredPool:
-    nodes = (DeclaredNode(n.name, n.address, places.get(n.name, name)) for n in members)
+    def supernode(at: int, node: SlurmNode) -> str:
+        if offer.supernode_nodes:
+            return f"{name}-s{at // offer.supernode_nodes}"
+        return view.frame.leaf_switches.get(node.name, name)
+
+    nodes = (DeclaredNode(n.name, n.address, supernode(at, n)) for at, n in enumerate(members))
     return DeclaredPool(
         name=name,
         accelerator=card.accelerator,
@@ -185,54 +132,42 @@ def _declared(
         dies_per_card=card.dies_per_card,
         cpus_per_node=min(node.cpus for node in members),
         memory_gib_per_node=min(node.memory_mib for node in members) / 1024,
+        yuan_per_card_hour=offer.yuan_per_card_hour,
+        utilisation=offer.utilisation,
+        linearity=offer.linearity,
+        software=offer.software,
     )
 
 
-def _pool_names(shapes: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str, int], str]:
-    """The partition's name where it has one shape, else with type and count behind it."""
+def _within_rules(
+    declared: DeclaredPool, partition: SlurmPartition, view: SlurmView
+) -> DeclaredPool:
+    """What a job may have there, by the partition's rules."""
+    memory_gib = declared.memory_gib_per_node
+    if per_cpu := memory_mib_per_cpu(partition, view.frame):
+        memory_gib = min(memory_gib, per_cpu * declared.cpus_per_node / 1024)
+    return replace(
+        declared,
+        memory_gib_per_node=memory_gib,
+        time_limit_seconds_max=time_limit_seconds(partition, view.frame),
+    )
+
+
+def _pool_names(
+    shapes: Iterable[tuple[str, str, int]], offers: Mapping[str, PartitionOffer]
+) -> dict[tuple[str, str, int], str]:
+    """The offer's name where the partition has one shape, else with type and count behind it."""
     shapes = list(shapes)
     partitions = [partition for partition, _, _ in shapes]
-    return {
-        shape: shape[0]
-        if partitions.count(shape[0]) == 1
-        else f"{shape[0]}-{shape[1].rpartition(':')[2]}-{shape[2]}".lower()
-        for shape in shapes
-    }
+    names = {}
+    for shape in shapes:
+        partition, key, count = shape
+        name = offers[partition].pool or partition
+        suffix = f"-{key.rpartition(':')[2]}-{count}".lower()
+        names[shape] = name if partitions.count(partition) == 1 else name + suffix
+    return names
 
 
-def _held_by_runs(jobs: Iterable[SlurmJob]) -> dict[tuple[str, str], int]:
-    """How many cards our runs hold, by node and GRES."""
-    held: dict[tuple[str, str], int] = {}
-    for job in jobs:
-        if is_ours(job.name):
-            for node in job.nodes:
-                for gres in job.gres_per_node:
-                    held[node, _key(gres)] = held.get((node, _key(gres)), 0) + gres.count
-    return held
-
-
-def _cards(good: frozenset[int], held: frozenset[int], gone: Gres) -> frozenset[int]:
-    """Which of the `good` cards are `gone`, if they are not `held`: as many as are, no more."""
-    if not gone.count:
-        return _NO_NUMBERS
-    named = frozenset(sorted((gone.indices & good) - held)[: gone.count])
-    rest = sorted(good - held - named, reverse=True)
-    return named | frozenset(rest[: max(0, gone.count - len(named))])
-
-
-def _key(gres: Gres) -> str:
+def key_of(gres: Gres) -> str:
+    """ "npu:910b", or "npu" for cards without a type."""
     return f"{gres.name}:{gres.model}" if gres.model else gres.name
-
-
-def _matching(found: Iterable[Gres], key: str) -> Gres:
-    """All of these that are of that name and type, taken together."""
-    same = [gres for gres in found if gres.count and _key(gres) == key]
-    indices = _NO_NUMBERS.union(*(gres.indices for gres in same))
-    name, _, model = key.partition(":")
-    return Gres(name, model, sum(gres.count for gres in same), indices)
-
-
-def _count(found: Iterable[Gres], key: str) -> int:
-    """A job may ask for `npu:2` without a type: then it takes of any."""
-    name = key.partition(":")[0]
-    return sum(g.count for g in found if _key(g) == key or (not g.model and g.name == name))

@@ -12,17 +12,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from agent.probes.slurm import (
-    SlurmJob,
-    SlurmNode,
-    SlurmUnreadable,
-    hosts,
-    parse_gres,
-    parse_states,
-)
+from agent.probes.slurm import SlurmJob, SlurmNode
+from agent.probes.slurm_notation import SlurmUnreadable, hosts, parse_gres, parse_states
 
 NODES_ARGUMENTS = ("scontrol", "show", "nodes", "--json")  # since 23.02
-JOBS_ARGUMENTS = ("squeue", "-a", "-r", "-t", "R,CG,S,CF", "--json")
+JOBS_ARGUMENTS = ("squeue", "-a", "-t", "all", "--json")
 SINCE = (23, 2)
 
 

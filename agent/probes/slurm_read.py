@@ -1,6 +1,7 @@
 """Calls Slurm's commands, bounded in time and output, and reads one view of all it says.
 
-One view costs five calls of the controller whatever the number of nodes, jobs and runs.
+One view costs three calls of the controller whatever the number of nodes, jobs and runs; what
+changes with its configuration alone is read now and then.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import re
 from collections.abc import Mapping
 
 from agent.probes import slurm, slurm_json
-from agent.probes.slurm import SlurmJob, SlurmNode, SlurmUnreadable
-from agent.probes.slurm_capacity import SlurmView
+from agent.probes.slurm import SlurmFrame, SlurmJob, SlurmNode, SlurmView
+from agent.probes.slurm_notation import SlurmUnreadable
 from agent.probes.tools import Bounds, ProbeFailed, call_tool
 
 BOUNDS = Bounds(
@@ -30,6 +31,7 @@ class Slurm:
         kept = {name: environment[name] for name in _KEPT if name in environment}
         self._environment = {**kept, "SLURM_TIME_FORMAT": "%s"}
         self._version: tuple[int, ...] = ()
+        self._without_json: set[str] = set()  # commands that were not built with it
 
     async def version(self) -> tuple[int, ...]:
         """(23, 2) for 23.02.x. Raises ProbeFailed."""
@@ -41,33 +43,28 @@ class Slurm:
             self._version = int(match[1]), int(match[2])
         return self._version
 
-    async def view(self) -> SlurmView:
-        """Everything at about one time. Raises ProbeFailed."""
-        version = await self.version()
+    async def frame(self) -> SlurmFrame:
+        """Raises ProbeFailed."""
+        configuration = await self.call(*slurm.CONFIGURATION_ARGUMENTS)
+        return SlurmFrame(
+            version=await self.version(),
+            leaf_switches=slurm.parse_topology(await self._said(*slurm.TOPOLOGY_ARGUMENTS)),
+            memory_mib_per_cpu_max=slurm.parse_memory_per_cpu_max(configuration),
+            qos=slurm.parse_qos(await self._said(*slurm.QOS_ARGUMENTS)),
+        )
+
+    async def view(self, frame: SlurmFrame) -> SlurmView:
+        """Everything now, within a frame that was read before. Raises ProbeFailed."""
         partitions = await self.call(*slurm.PARTITIONS_ARGUMENTS)
         try:
             return SlurmView(
-                version=version,
-                nodes=await self._nodes(version),
+                frame=frame,
+                nodes=await self._nodes(frame.version),
                 partitions=slurm.parse_partitions(partitions),
-                jobs=await self.jobs(),
-                leaf_switches=await self._leaf_switches(),
-                memory_mib_per_cpu_max=slurm.parse_memory_per_cpu_max(
-                    await self.call(*slurm.CONFIGURATION_ARGUMENTS)
-                ),
+                jobs=await self._jobs(frame.version),
             )
         except SlurmUnreadable as error:
-            raise _unreadable("scontrol", str(error)) from error
-
-    async def jobs(self) -> tuple[SlurmJob, ...]:
-        """All jobs that hold nodes now. Raises ProbeFailed."""
-        try:
-            if await self.version() >= slurm_json.SINCE:
-                with contextlib.suppress(SlurmUnreadable, ProbeFailed):
-                    return slurm_json.parse_jobs(await self.call(*slurm_json.JOBS_ARGUMENTS))
-            return slurm.parse_jobs(await self.call(*slurm.JOBS_ARGUMENTS))
-        except SlurmUnreadable as error:
-            raise _unreadable("squeue", str(error)) from error
+            raise _unreadable("scontrol or squeue", str(error)) from error
 
     async def call(self, tool: str, *arguments: str, text: bytes = b"") -> str:
         """Standard output of a command that succeeds; `text` is its input. Raises ProbeFailed.
@@ -88,17 +85,38 @@ class Slurm:
         return said.output
 
     async def _nodes(self, version: tuple[int, ...]) -> tuple[SlurmNode, ...]:
-        """By JSON where the version has it and was built with it, by text else."""
-        if version >= slurm_json.SINCE:
-            with contextlib.suppress(SlurmUnreadable, ProbeFailed):
-                return slurm_json.parse_nodes(await self.call(*slurm_json.NODES_ARGUMENTS))
+        if document := await self._json(version, slurm_json.NODES_ARGUMENTS):
+            with contextlib.suppress(SlurmUnreadable):
+                return slurm_json.parse_nodes(document)
         return slurm.parse_nodes(await self.call(*slurm.NODES_ARGUMENTS))
 
-    async def _leaf_switches(self) -> dict[str, str]:
-        """Empty also where the site has no topology, which some versions call a failure."""
+    async def _jobs(self, version: tuple[int, ...]) -> tuple[SlurmJob, ...]:
+        if document := await self._json(version, slurm_json.JOBS_ARGUMENTS):
+            with contextlib.suppress(SlurmUnreadable):
+                return slurm_json.parse_jobs(document)
+        return slurm.parse_jobs(await self.call(*slurm.JOBS_ARGUMENTS))
+
+    async def _json(self, version: tuple[int, ...], arguments: tuple[str, ...]) -> str:
+        """What a command says in JSON; "" where the version has none, or was built without.
+
+        A command that fails so and then says it in text is not asked for JSON again.
+        """
+        tool, *rest = arguments
+        if version < slurm_json.SINCE or tool in self._without_json:
+            return ""
+        try:
+            return await self.call(tool, *rest)
+        except ProbeFailed as failed:
+            if failed.code == "ToolTimedOut":
+                raise
+            self._without_json.add(tool)
+            return ""
+
+    async def _said(self, *command: str) -> str:
+        """As `call`; "" where the site has no such thing, which some versions call a failure."""
         with contextlib.suppress(ProbeFailed):
-            return slurm.parse_topology(await self.call(*slurm.TOPOLOGY_ARGUMENTS))
-        return {}
+            return await self.call(*command)
+        return ""
 
 
 def _unreadable(tool: str, said: str) -> ProbeFailed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from agent.backends import LeaseClass, NodeShare, RunOrder
-from agent.inventory import Inventory, Refusal
+from agent.inventory import DeclaredPool, Inventory, Refusal
 from agent.supervisor.ignored import LEASE_SECONDS_MAX
 from agent.supervisor.values import NEVER, Failure, Grant, Mode, Settings, Task
 
@@ -73,6 +73,10 @@ def site_refusal(grant: Grant, task: Task, settings: Settings, mode: Mode) -> Fa
 def find_place(grant: Grant, task: Task, inventory: Inventory) -> tuple[NodeShare, ...] | Failure:
     """Concrete nodes and devices for the whole gang, which nobody holds."""
     declared = inventory.declared(grant.pool)
+    longest = declared.time_limit_seconds_max if declared is not None else 0.0
+    if longest and task.time_limit_seconds > longest:
+        message = f"pool {grant.pool} runs jobs with a time limit of at most {longest:g} s"
+        return Failure("policy", "SiteRuleRefused", message)
     if declared is not None and task.model not in ("", declared.accelerator):
         message = f"pool {grant.pool} has {declared.accelerator}, the job wants {task.model}"
         return Failure("broker", "UnknownAccelerator", message)
@@ -105,7 +109,7 @@ def lease_end(
 def order_of(
     grant: Grant, admitted: Admission, inventory: Inventory, settings: Settings
 ) -> RunOrder:
-    """What the backend is to run; a job without a time limit gets the site's."""
+    """What the backend is to run; a job without a time limit gets the pool's or the site's."""
     task, declared = admitted.task, inventory.declared(grant.pool)
     assert declared is not None
     return RunOrder(
@@ -124,10 +128,18 @@ def order_of(
         launch=task.launch,
         environment=task.environment,
         working_directory=task.working_directory,
-        time_limit_seconds=task.time_limit_seconds or settings.time_limit_seconds_max,
+        time_limit_seconds=task.time_limit_seconds or _longest(declared, settings),
         grace_seconds=task.grace_seconds,
+        cpus_per_node=task.cpus_per_node,
+        memory_gib_per_node=task.memory_gib_per_node,
         lease_class=grant.lease_class,
         preempted_count=grant.preempted_count,
         array_id=grant.array_id,
         array_index=grant.array_index,
     )
+
+
+def _longest(declared: DeclaredPool, settings: Settings) -> float:
+    """The longest that a job may run there, seconds; 0: as long as it wants."""
+    limits = (declared.time_limit_seconds_max, settings.time_limit_seconds_max)
+    return min((limit for limit in limits if limit > 0), default=0.0)

@@ -164,7 +164,7 @@ class Supervisor:
         compare(event.runs, self._attempts, self._draft, now)
 
     def _recount(self, event: InventoryChanged, now: Moment) -> None:
-        self.state.change_inventory(event.inventory)
+        self.state.change_inventory(event.inventory, event.rules)
         self._dialogue.tell_all()
 
     def _set_mode(self, event: ModeSet, now: Moment) -> None:

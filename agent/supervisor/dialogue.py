@@ -190,7 +190,8 @@ class Dialogue:
     def hello(self, session: str, paused: bool, now: float) -> SendHello:
         """The first word of a session: all that is held and all that is free."""
         pools = self._state.inventory.pools()
-        capacity = SendCapacity(session, 1, pools, 0, full=True, paused=paused)
+        rules = self._state.rules
+        capacity = SendCapacity(session, 1, pools, 0, full=True, paused=paused, rules=rules)
         head = self._state.outbox_head
         return SendHello(session, self._state.term, self._held(now), capacity, head)
 
@@ -240,7 +241,15 @@ class Dialogue:
         talk.capacity_at = now
         if full:
             talk.capacity_full_at = now
-        return SendCapacity(talk.session, talk.capacity_seq, pools, talk.grant_seq, full, paused)
+        return SendCapacity(
+            talk.session,
+            talk.capacity_seq,
+            pools,
+            talk.grant_seq,
+            full,
+            paused,
+            self._state.rules if full else (),
+        )
 
     def _tell_reports(self, talk: Conversation, now: float) -> None:
         outbox, settings = self._state.outbox, self._settings

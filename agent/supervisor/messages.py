@@ -117,6 +117,7 @@ class InventoryChanged:
     """A probe saw other cards than before."""
 
     inventory: Inventory
+    rules: tuple[str, ...] = ()  # of the site's cluster manager, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,7 @@ class SendCapacity:
     reflects_grant_seq: int
     full: bool
     paused: bool
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,10 @@ from agent.supervisor.values import Attempt, Mark, Report, ReportKind
 class State:
     """Attempts, marks, outbox and term; read freely, change by `apply` only."""
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Inventory, rules: tuple[str, ...] = ()) -> None:
+        """`rules`: of the site's cluster manager, for people."""
         self.inventory = inventory
+        self.rules = rules
         self.term = 0
         self.marks: dict[str, Mark] = {}  # by job, the longest raised first
         self.attempts: dict[str, Attempt] = {}  # by name
@@ -76,11 +78,12 @@ class State:
         for name in names:
             self.kept.pop(name, None)
 
-    def change_inventory(self, inventory: Inventory) -> None:
-        """Other cards than before; what is held stays held."""
+    def change_inventory(self, inventory: Inventory, rules: tuple[str, ...] = ()) -> None:
+        """Other cards or rules than before; what is held stays held."""
         for attempt in self.live():
             inventory.occupy(attempt.pool, attempt.nodes)
         self.inventory = inventory
+        self.rules = rules
 
     def check(self) -> None:
         """Raises AssertionError when something that must hold does not."""

@@ -86,6 +86,8 @@ class Task:
     working_directory: str = ""
     time_limit_seconds: float = 0.0  # 0: none
     grace_seconds: float = 30.0
+    cpus_per_node: int = 0  # 0: as many as go with the cards
+    memory_gib_per_node: float = 0.0  # 0: as much as goes with the cards
     bundle_sha256: str = ""  # to fetch before it starts; "": none
     inputs: tuple[TaskInput, ...] = ()  # to be readable before it starts
 

@@ -70,6 +70,8 @@ class SiteProfile:
     grid_kg_per_kwh: float = 0.0
     failures_per_card_day: float = 0.0
     restart_seconds: float = 0.0
+    checkpoint_gb_per_second: float = 0.0
+    egress_yuan_per_gb: float = 0.0
     tenants_allowed: tuple[str, ...] = ()
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0
@@ -116,7 +118,7 @@ def _hello(send: SendHello, profile: SiteProfile) -> Message:
             term_seen=send.term_seen,
             attempts=_held(send.attempts),
             capacity=_capacity_body(send.capacity),
-            facts=_facts(profile, send.capacity.paused),
+            facts=_facts(profile, send.capacity),
             protocol=PROTOCOL_MAX,
             protocol_min=PROTOCOL_MIN,
             report_seq_head=send.report_seq_head,
@@ -151,7 +153,7 @@ def _heartbeat(send: SendHeartbeat, profile: SiteProfile) -> Message:
 def _capacity(send: SendCapacity, profile: SiteProfile) -> Message:
     body = _capacity_body(send)
     if send.full:
-        body.facts.CopyFrom(_facts(profile, send.paused))
+        body.facts.CopyFrom(_facts(profile, send))
     return Message(capacity=body)
 
 
@@ -198,7 +200,7 @@ def _capacity_body(send: SendCapacity) -> session_pb2.Capacity:
     )
 
 
-def _facts(profile: SiteProfile, paused: bool) -> site_pb2.SiteFacts:
+def _facts(profile: SiteProfile, send: SendCapacity) -> site_pb2.SiteFacts:
     return site_pb2.SiteFacts(
         city=profile.city,
         region=profile.region,
@@ -206,12 +208,15 @@ def _facts(profile: SiteProfile, paused: bool) -> site_pb2.SiteFacts:
         grid_kg_per_kwh=profile.grid_kg_per_kwh,
         failures_per_card_day=profile.failures_per_card_day,
         restart_seconds=profile.restart_seconds,
+        checkpoint_gb_per_second=profile.checkpoint_gb_per_second,
+        egress_yuan_per_gb=profile.egress_yuan_per_gb,
         tenants_allowed=profile.tenants_allowed,
         tenants_denied=profile.tenants_denied,
         time_limit_seconds_max=profile.time_limit_seconds_max,
         agent_version=profile.agent_version,
         backend=profile.backend,
-        paused=paused,
+        paused=send.paused,
+        rules=send.rules,
     )
 
 

@@ -86,6 +86,8 @@ def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task | Failu
         working_directory=spec.working_directory,
         time_limit_seconds=spec.time_limit_seconds,
         grace_seconds=spec.grace_seconds or grace_seconds,
+        cpus_per_node=variant.cpus_per_node,
+        memory_gib_per_node=variant.memory_gib_per_node,
         bundle_sha256=bundle.sha256 if bundle is not None else "",
         inputs=tuple(TaskInput(item.path, item.source, item.writable) for item in spec.inputs),
     )

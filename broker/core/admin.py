@@ -118,4 +118,5 @@ def on_put_row(tx: Transaction, event: PutRow) -> Reply:
         return Refusal("TooManyDatasets", "the catalogue is full", "RESOURCE_EXHAUSTED")
     tx.audit(event.actor, f"{row.key.partition('/')[0]}.put", row.key)
     tx.put(row)
+    tx.settle_transfers()  # a network that has changed is planned for anew
     return Done()

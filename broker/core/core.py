@@ -47,6 +47,7 @@ from broker.core.messages import (
 )
 from broker.core.state import State
 from broker.core.transaction import Memory, Transaction
+from scheduler.model import Accelerator
 
 REVISION_BITS = 32  # changes in one leader's term
 
@@ -76,13 +77,21 @@ HANDLERS: dict[type, Callable[[Transaction, Any], Reply | None]] = {
 class Core:
     """The pure core over a state that was loaded; `term` is the leader's own."""
 
-    def __init__(self, state: State, limits: Limits, term: int, now: Now) -> None:
+    def __init__(
+        self,
+        state: State,
+        limits: Limits,
+        term: int,
+        now: Now,
+        accelerators: tuple[Accelerator, ...] = (),
+    ) -> None:
         # Revisions rise from leader to leader, also past those that were never durable.
         state.revision = max(state.revision, term << REVISION_BITS)
         self.memory = Memory(
             state,
             limits,
             term,
+            accelerators,
             started_elapsed=now.elapsed,
             ticked_elapsed=now.elapsed,
             heard_elapsed=now.elapsed,

@@ -6,21 +6,27 @@ from collections.abc import Iterator
 
 from broker.core.lifecycle import JobEvent, JobState
 from broker.core.messages import Done, Grant, Proposals, Reply
+from broker.core.preempting import preempt
 from broker.core.presence import PoolUse, SitePresence
+from broker.core.quotas import quotas_now
 from broker.core.rows import Attempt, Job
 from broker.core.transaction import Transaction
 from scheduler.model import Explanation, Placement, SiteState, Verdict
+from scheduler.quotas import Quotas
 
 
 def on_proposals(tx: Transaction, event: Proposals) -> Reply:
     """Grant what still holds and keep what the round had to say."""
-    granted = sum(1 for placement in event.placements if _grant(tx, placement))
+    quotas = quotas_now(tx.state, tx.memory.accelerators)
+    granted = sum(1 for placement in event.placements if _grant(tx, placement, quotas))
+    granted += sum(1 for proposal in event.preemptions if preempt(tx, proposal, quotas))
     for key, explanation in event.explanations:
         _remember(tx, key, explanation, event.decided_at)
+    tx.settle_transfers()
     return Done(changed=granted > 0)
 
 
-def _grant(tx: Transaction, placement: Placement) -> bool:
+def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:
     job = tx.state.jobs.get(placement.job_id)
     if job is None or job.state is not JobState.QUEUED:
         return False
@@ -31,6 +37,9 @@ def _grant(tx: Transaction, placement: Placement) -> bool:
     pool = presence.pools.get(pool_name)
     if pool is None or not _offered(tx, pool, placement):
         return False
+    model = pool.reported.accelerator
+    if not _within_quota(tx, job, model, placement, quotas):
+        return False
     epoch = job.attempts[-1].epoch + 1 if job.attempts else 1
     if not pool.take((job.id, epoch), presence.grant_seq + 1, placement.slices):
         return False
@@ -39,13 +48,15 @@ def _grant(tx: Transaction, placement: Placement) -> bool:
         epoch=epoch,
         site=site_name,
         pool=placement.pool,
-        accelerator=pool.reported.accelerator,
+        accelerator=model,
         variant=placement.variant,
         slices=placement.slices,
         placed_at=tx.now.wall,
         score=placement.score,
+        fetches=placement.fetches,
     )
     tx.change(job, JobEvent.PLACE, attempt)
+    quotas.give(job.tenant, job.project, model, attempt.cards)
     tx.grant(presence, _grant_message(tx, job, attempt, presence, pool_name))
     return True
 
@@ -55,6 +66,14 @@ def _offered(tx: Transaction, pool: PoolUse, placement: Placement) -> bool:
     wanted = sum(part.nodes * part.cards for part in placement.slices)
     leased = tx.state.cards_leased.get(placement.pool, 0)
     return 0 < wanted <= pool.reported.cards_usable - leased
+
+
+def _within_quota(
+    tx: Transaction, job: Job, model: str, placement: Placement, quotas: Quotas
+) -> bool:
+    preemptible = tx.spec_of(job).demand.preemptible
+    left = quotas.cards_left(job.tenant, job.project, model, preemptible)
+    return sum(part.nodes * part.cards for part in placement.slices) <= left
 
 
 def _grant_message(
@@ -79,18 +98,23 @@ def _grant_message(
         array_id=job.array_id,
         array_index=job.array_index,
         preempted_count=sum(1 for a in job.attempts if a.outcome == "preempted"),
-        data=tuple(_data_for(tx, spec.demand.inputs, presence.site)),
+        data=tuple(_data_for(tx, spec.demand.inputs, attempt)),
     )
 
 
-def _data_for(tx: Transaction, names: tuple[str, ...], site: str) -> Iterator[tuple[str, str]]:
-    """Where each dataset can be read: a copy at the site, else one that others can reach."""
+def _data_for(
+    tx: Transaction, names: tuple[str, ...], attempt: Attempt
+) -> Iterator[tuple[str, str]]:
+    """Where each dataset can be read: a copy at the site, else one that others can reach, of
+    these the one that is nearest by time."""
+    sources = {fetch.dataset: fetch.source for fetch in attempt.fetches}
     for name in names:
         dataset = tx.state.datasets.get(name)
         replicas = dataset.replicas if dataset else ()
-        here = [replica.path for replica in replicas if replica.site == site]
-        reachable = [replica.path for replica in replicas if "://" in replica.path]
-        for path in (*here, *reachable)[:1]:
+        here = [each.path for each in replicas if each.site == attempt.site]
+        reachable = [each for each in replicas if "://" in each.path]
+        near = [each.path for each in reachable if each.site == sources.get(name)]
+        for path in (*here, *near, *(each.path for each in reachable))[:1]:
             yield name, path
 
 

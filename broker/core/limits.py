@@ -29,7 +29,15 @@ class Limits:
     holds_max: int = 10_000
     hold_seconds: float = 30.0  # a shape a site refused is not offered again for so long
     explanations_max: int = 10_000
+    learned_max: int = 100_000  # rows of what runs taught, one per job family and model
+    learned_per_tenant_max: int = 5_000
     unplaceable_seconds: float = 86_400.0  # a job that nothing could ever run fails after this
+    # Fair shares and preemption
+    usage_half_life_seconds: float = 7 * 86_400.0  # of what was held before
+    usages_max: int = 10_000  # projects whose past is known
+    preempted_per_hour_max: int = 240  # attempts stopped for others, in the whole federation
+    preempted_card_hours_max: float = 1_000.0  # work lost with them, in an hour
+    preempted_per_job_max: int = 3
     # Leases and silence (reference: the lease protocol)
     # The shortest lease of class restart. Should outlast the usual outage and be at least six
     # heartbeats: a shorter one makes jobs finish later. Campaigns of faults lower it.

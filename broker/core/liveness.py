@@ -11,7 +11,7 @@ they did not say then is not held against them. Wall time, which may jump, ends 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from broker.core.lifecycle import (
     AttemptEvent,
@@ -26,6 +26,7 @@ from broker.core.reconcile import suspect_seconds
 from broker.core.reports import lose_attempt
 from broker.core.rows import Failure
 from broker.core.transaction import Transaction
+from broker.core.usage import forget_faded
 from scheduler.model import SiteState
 
 CHANGES_PER_TICK_MAX = 1_000  # of one kind, and of one site
@@ -42,10 +43,13 @@ def on_tick(tx: Transaction, _event: Tick) -> None:
             _lose_attempts(tx, site)
     tx.memory.ticked_elapsed = tx.now.elapsed
     end_maintenance(tx)
+    tx.settle_transfers()
     _forget_holds(tx)
     _expire_unplaceable(tx)
+    forget_faded(tx)
     if _wall_is_steady(tx):
         _forget_finished(tx)
+        _expire_late(tx)
 
 
 def silence_seconds(tx: Transaction, site: str) -> float:
@@ -126,6 +130,16 @@ def _expire_unplaceable(tx: Transaction) -> None:
             job = tx.state.jobs[job_id]
             if tx.now.wall - job.submitted_at > patience:
                 tx.change(job, JobEvent.EXPIRE, failure=failure)
+
+
+def _expire_late(tx: Transaction) -> None:
+    """Fail the queued jobs whose deadline has passed."""
+    failure = Failure("user", "DeadlinePassed", "its deadline passed before it could start")
+    late = [group for group in tx.state.queue.hurried() if group.deadline_at <= tx.now.wall]
+    for job_id in list(
+        islice(chain.from_iterable(each.ids() for each in late), CHANGES_PER_TICK_MAX)
+    ):
+        tx.change(tx.state.jobs[job_id], JobEvent.EXPIRE, failure=failure)
 
 
 def _wall_is_steady(tx: Transaction) -> bool:

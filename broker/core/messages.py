@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broker.core.rows import Bundle, Dataset, Failure, JoinToken, NetworkMap, Record, Spec, Tenant
-from scheduler.model import Explanation, Placement, Pool, Site, Slice
+from scheduler.model import Explanation, Placement, Pool, Preemption, Site, Slice
 
 # The versions of the session's protocol that this broker speaks.
 PROTOCOL_MIN, PROTOCOL_MAX = 1, 1
@@ -166,6 +166,7 @@ class SiteFacts:
     agent_version: str = ""
     backend: str = ""
     paused: bool = False
+    rules: tuple[str, ...] = ()  # of its cluster manager, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,7 @@ class Proposals:
     placements: tuple[Placement, ...]
     explanations: tuple[tuple[str, Explanation], ...]
     decided_at: float
+    preemptions: tuple[Preemption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from scheduler.model import Pool, SiteState, Slice, Supernode
 class PoolUse:
     """One pool as reported, less the grants that the report does not reflect yet."""
 
-    __slots__ = ("_outstanding", "_supernodes", "reported")
+    __slots__ = ("_outstanding", "_placeable", "_supernodes", "reported")
 
     def __init__(self, reported: Pool) -> None:
         self.reported = reported
+        self._placeable: Pool | None = None  # as of the last change, when it was asked for
         self._outstanding: dict[AttemptKey, tuple[int, tuple[Slice, ...]]] = {}
         self._supernodes = {node.name: node for node in reported.supernodes}
 
@@ -30,13 +31,14 @@ class PoolUse:
             if node is None or node.nodes_fitting(part.cards) < part.nodes:
                 return False
             taken[part.supernode] = node.take(part.nodes, part.cards)
+        self._placeable = None
         self._supernodes.update(taken)
         self._outstanding[key] = grant_seq, slices
         return True
 
     def report(self, pool: Pool, reflects_grant_seq: int) -> None:
         """Take over a newer report and book again what it does not reflect."""
-        self.reported = pool
+        self.reported, self._placeable = pool, None
         self._supernodes = {node.name: node for node in pool.supernodes}
         waiting = self._outstanding
         self._outstanding = {}
@@ -51,7 +53,10 @@ class PoolUse:
 
     def placeable(self) -> Pool:
         """The pool with the free cards that may be granted now."""
-        return replace(self.reported, supernodes=tuple(self._supernodes.values()))
+        if self._placeable is None:
+            supernodes = tuple(self._supernodes.values())
+            self._placeable = replace(self.reported, supernodes=supernodes)
+        return self._placeable
 
 
 @dataclass(slots=True)

@@ -23,6 +23,10 @@ class _Class:
         self.fresh: dict[str, None] = {}
         self.returned: dict[str, None] = {}
 
+    @property
+    def deadline_at(self) -> float:
+        return self.demand.deadline_at
+
     def __len__(self) -> int:
         return len(self.fresh) + len(self.returned)
 
@@ -50,6 +54,7 @@ class Queue:
         self.classes: dict[_ClassId, _Class] = {}
         self.by_tenant: dict[str, int] = {}
         self.count = 0
+        self._hurried: dict[_ClassId, _Class] = {}  # those that have a deadline
         self._turn = 0  # of the classes that take turns in rounds
 
     def add(self, job: Job, spec: Spec, again: bool) -> None:
@@ -59,6 +64,8 @@ class Queue:
         if group is None:
             group = _Class(class_key(job, spec), spec.demand, identity[4], spec.parallel_max)
             self.classes[identity] = group
+            if group.deadline_at > 0:
+                self._hurried[identity] = group
         (group.returned if again else group.fresh)[job.id] = None
         self.by_tenant[job.tenant] = self.by_tenant.get(job.tenant, 0) + 1
         self.count += 1
@@ -71,8 +78,13 @@ class Queue:
             group.returned.pop(job.id)
         if not group:
             del self.classes[identity]
+            self._hurried.pop(identity, None)
         self.by_tenant[job.tenant] -= 1
         self.count -= 1
+
+    def hurried(self) -> Iterator[_Class]:
+        """The classes that have a deadline."""
+        return iter(self._hurried.values())
 
     def ids(self) -> Iterator[str]:
         for group in self.classes.values():

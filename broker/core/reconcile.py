@@ -24,6 +24,7 @@ from broker.core.messages import (
     Verdicts,
 )
 from broker.core.overlap import take_back
+from broker.core.preempting import press_yielding
 from broker.core.presence import SitePresence
 from broker.core.rows import Job
 from broker.core.sites import press_drain
@@ -236,6 +237,7 @@ def on_heartbeat(tx: Transaction, event: Heartbeat) -> None:
         ),
     )
     press_drain(tx, presence)
+    press_yielding(tx, presence)
 
 
 def _told_interval(tx: Transaction, presence: SitePresence) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.core.ignored import WALL_MAX, Ignored, out_of_range
+from broker.core.learned import learn
 from broker.core.lifecycle import (
     AttemptEvent,
     AttemptState,
@@ -19,6 +20,7 @@ from broker.core.lifecycle import (
 from broker.core.messages import Report, ReportAck, Reports
 from broker.core.overlap import end_copy, take_back
 from broker.core.policy import after_attempt
+from broker.core.preempting import told
 from broker.core.rows import Attempt, Failure, Job
 from broker.core.transaction import Transaction
 
@@ -116,6 +118,7 @@ def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
     if report.outcome == "succeeded" and job.state is JobState.PLACED:
         job = _start(tx, job, attempt, report.at)
         attempt = job.attempts[-1]
+    report = told(job, attempt, report)
     ended = _ended(job, attempt, report)
     if job.state is JobState.CANCELLING:
         tx.change(job, JobEvent.ATTEMPT_END, ended, job.failure)
@@ -123,6 +126,8 @@ def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
     event = after_attempt(job, tx.spec_of(job), report.outcome, report.failure, tx.limits)
     failure = None if event is JobEvent.SUCCEED else report.failure or _unnamed(report)
     tx.change(job, event, ended, failure)
+    if event is JobEvent.SUCCEED:
+        learn(tx, job, ended)
 
 
 def _ended(job: Job, attempt: Attempt, report: Report) -> Attempt:

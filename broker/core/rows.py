@@ -6,9 +6,10 @@ Replaying the rows gives the state. A row says nothing of how it is encoded.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from broker.core.lifecycle import JOB_TERMINAL, AttemptState, JobState
-from scheduler.model import Demand, Link, NetworkNode, Score, Slice
+from scheduler.model import Correction, Demand, Fetch, Link, NetworkNode, Quota, Score, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,17 @@ class Failure:
     category: str
     code: str
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Yielding:
+    """Why an attempt was asked to stop before its end: to make room for another job."""
+
+    at: float  # wall seconds
+    job_id: str  # that is to start
+    tenant: str  # whose job that is
+    reason: str  # a value of PreemptionReason
+    lost_card_seconds: float  # of work, as it was reckoned then
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,8 @@ class Attempt:
     exit_code: int = 0
     failure: Failure | None = None
     score: Score | None = None
+    yielding: Yielding | None = None
+    fetches: tuple[Fetch, ...] = ()  # inputs that come from other sites
 
     @property
     def cards(self) -> int:
@@ -46,6 +60,11 @@ class Attempt:
     @property
     def nodes(self) -> int:
         return sum(part.nodes for part in self.slices)
+
+    @property
+    def waits_for_inputs(self) -> bool:
+        """Whether something must come from elsewhere before it starts."""
+        return bool(self.fetches) and self.live and not self.started_at
 
     @property
     def live(self) -> bool:
@@ -181,6 +200,15 @@ class PendingJoin:
 
 
 @dataclass(frozen=True, slots=True)
+class Project:
+    """One account of a tenant: its part of what is the tenant's."""
+
+    name: str
+    weight: float = 1.0
+    quotas: tuple[Quota, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """An organisation that submits jobs."""
 
@@ -188,10 +216,26 @@ class Tenant:
     queued_jobs_max: int = 0  # 0: the federation's default
     weight: float = 1.0
     suspended: bool = False
+    quotas: tuple[Quota, ...] = ()
+    projects: tuple[Project, ...] = ()  # those with a weight or a quota of their own
 
     @property
     def key(self) -> str:
         return f"tenant/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Cards that a project has held on average up to `at`, older times counting less."""
+
+    tenant: str
+    project: str
+    at: float  # wall seconds
+    mean_cards: tuple[tuple[str, float], ...] = ()  # by accelerator model, ascending
+
+    @property
+    def key(self) -> str:
+        return f"usage/{self.tenant}/{self.project}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +319,27 @@ class Audit:
         return f"audit/{self.seq:016d}"
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """By how much estimates of a tenant's job family on one model were wrong."""
+
+    tenant: str
+    family: str
+    accelerator: str  # canonical model; empty: all models together
+    correction: Correction
+    seq: int  # higher: learned later
+
+    @property
+    def key(self) -> str:
+        return learned_key(self.tenant, self.family, self.accelerator)
+
+
+def learned_key(tenant: str, family: str, accelerator: str) -> str:
+    """A hash, since families are made of names that people chose."""
+    named = "\x1f".join((tenant, family, accelerator))
+    return f"learned/{sha256(named.encode()).hexdigest()[:32]}"
+
+
 Row = (
     Job
     | Spec
@@ -282,11 +347,13 @@ Row = (
     | JoinToken
     | PendingJoin
     | Tenant
+    | Usage
     | NetworkMap
     | Dataset
     | Bundle
     | Maintenance
     | Audit
+    | Learned
 )
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from broker.core.messages import Now
+from broker.core.preempting import as_running, held_cards, may_preempt
+from broker.core.quotas import entitlements
+from broker.core.rows import Attempt, Job
 from broker.core.transaction import Memory
+from broker.core.usage import usages
 from scheduler.model import (
     Accelerator,
     Dataset,
     Hold,
     Network,
     Pool,
+    QueueClass,
     Running,
     Site,
     SiteState,
@@ -22,16 +28,29 @@ RUNNING_PER_SITE_MAX = 2_000
 
 
 def take_snapshot(
-    memory: Memory, now: Now, accelerators: tuple[Accelerator, ...], with_running: bool = True
+    memory: Memory,
+    now: Now,
+    accelerators: tuple[Accelerator, ...],
+    with_running: bool = True,
+    family: tuple[str, str] = ("", ""),
 ) -> Snapshot:
-    """The federation, its free cards and its queue at `now`."""
+    """The federation, its free cards and its queue at `now`.
+
+    What past runs taught is given for the families of the queue, and for `family`
+    (tenant, family) of a job that is not there.
+    """
     state, limits = memory.state, memory.limits
+    queue = state.queue.snapshot(
+        state.jobs, state.array_live, limits.classes_per_round_max, limits.jobs_per_class_max
+    )
+    families = dict.fromkeys([family, *((each.tenant, each.demand.family) for each in queue)])
     return Snapshot(
         now=now.wall,
         accelerators=accelerators,
         sites=tuple(site_now(memory, name) for name in state.sites),
         pools=placeable_pools(memory),
         network=Network(state.network.nodes, state.network.links),
+        transfers=memory.transfers.booked(state.network, now.wall),
         datasets=tuple(
             Dataset(
                 row.name,
@@ -41,16 +60,15 @@ def take_snapshot(
             )
             for row in state.datasets.values()
         ),
-        queue=state.queue.snapshot(
-            state.jobs, state.array_live, limits.classes_per_round_max, limits.jobs_per_class_max
-        ),
-        running=_running(memory) if with_running else (),
+        queue=queue,
+        running=_running(memory, now, queue) if with_running else (),
         holds=tuple(
             Hold(pool, nodes, cards, until=now.wall + until - now.elapsed)
             for (pool, nodes, cards), until in memory.holds.items()
         ),
-        usage=tuple((tenant, float(cards)) for tenant, cards in state.cards_held.items()),
-        weights=tuple((row.name, row.weight) for row in state.tenants.values()),
+        entitlements=entitlements(state),
+        usages=usages(state, limits, now.wall),
+        learned=tuple(state.learned.of(families)),
     )
 
 
@@ -73,15 +91,18 @@ def placeable_pools(memory: Memory) -> tuple[Pool, ...]:
     )
 
 
-def _running(memory: Memory) -> tuple[Running, ...]:
-    """Who holds which cards until when, as far as that was estimated."""
+def _running(memory: Memory, now: Now, queue: tuple[QueueClass, ...]) -> tuple[Running, ...]:
+    """Who holds which cards until when, the sites' own jobs too, as far as that is known."""
     found: list[Running] = []
+
+    def whole(job: Job, attempt: Attempt) -> Running:
+        return as_running(memory, job, attempt, now.wall)
+
+    # Whose they are matters only when somebody may be asked to stop: most rounds need not know.
+    told = whole if may_preempt(memory.state, queue) else held_cards
     for site in memory.state.sites:
-        for count, (_, attempt) in enumerate(memory.state.live_at(site)):
-            if count >= RUNNING_PER_SITE_MAX:
-                break
-            score = attempt.score
-            begun = attempt.started_at or attempt.placed_at
-            ends_at = begun + score.stage_seconds + score.run_seconds if score else 0.0
-            found.append(Running(attempt.pool, attempt.cards, ends_at))
+        live = islice(memory.state.live_at(site), RUNNING_PER_SITE_MAX)
+        found += [told(job, attempt) for job, attempt in live]
+    for pool in placeable_pools(memory):
+        found += [Running(pool.key, given.cards, given.ends_at) for given in pool.releases]
     return tuple(found)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from broker.core.digest import attempt_digest
+from broker.core.learned_table import LearnedTable
 from broker.core.lifecycle import AttemptState, JobState
 from broker.core.queue import Queue
 from broker.core.rows import (
@@ -19,6 +20,7 @@ from broker.core.rows import (
     Delete,
     Job,
     JoinToken,
+    Learned,
     Maintenance,
     NetworkMap,
     PendingJoin,
@@ -28,7 +30,10 @@ from broker.core.rows import (
     Site,
     Spec,
     Tenant,
+    Usage,
+    Yielding,
 )
+from scheduler.priority import PriorityClass
 
 AUDIT_KEPT = 10_000  # entries in memory
 
@@ -36,12 +41,13 @@ AUDIT_KEPT = 10_000  # entries in memory
 class SiteAttempts:
     """The live attempts at one site: epoch by job, and the digest both sides compare."""
 
-    __slots__ = ("copies", "digest", "epochs", "orphaned", "stopping")
+    __slots__ = ("copies", "digest", "epochs", "orphaned", "stopping", "yielding")
 
     def __init__(self) -> None:
         self.epochs: dict[str, int] = {}
         self.stopping: dict[str, int] = {}  # those whose job is being cancelled
         self.orphaned: dict[str, int] = {}  # those whose site was lost
+        self.yielding: dict[str, int] = {}  # those that were asked to make room for others
         self.copies: dict[tuple[str, int], None] = {}  # replaced, and not proved dead
         self.digest = 0
 
@@ -54,6 +60,7 @@ class SiteAttempts:
         for known, holds in (
             (self.stopping, job.state is JobState.CANCELLING),
             (self.orphaned, attempt.state is AttemptState.ORPHANED),
+            (self.yielding, attempt.yielding is not None),
         ):
             if holds:
                 known[job.id] = attempt.epoch
@@ -64,6 +71,7 @@ class SiteAttempts:
         epoch = self.epochs.pop(job_id, None)
         self.stopping.pop(job_id, None)
         self.orphaned.pop(job_id, None)
+        self.yielding.pop(job_id, None)
         if epoch is not None:
             self.digest ^= attempt_digest(job_id, epoch)
 
@@ -81,6 +89,8 @@ class State:
         self.datasets: dict[str, Dataset] = {}
         self.bundles: dict[str, Bundle] = {}
         self.network = NetworkMap()
+        self.learned = LearnedTable()
+        self.usages: dict[tuple[str, str], Usage] = {}  # by tenant and project; latest last
         self.maintenance: Maintenance | None = None
         self.audit: dict[int, Audit] = {}
         self.audit_seq = 0
@@ -94,7 +104,11 @@ class State:
         self.spec_uses: dict[str, int] = {}
         self.finished: dict[str, None] = {}  # oldest first
         self.cards_held: dict[str, int] = {}  # tenant -> cards of live attempts
+        self.holdings: dict[tuple[str, str], dict[str, int]] = {}  # project -> cards by model
+        self.live_classes: dict[PriorityClass, int] = {}  # live attempts by priority class
+        self.yielded: dict[tuple[str, int], Yielding] = {}  # attempts stopped for others, by time
         self.cards_leased: dict[str, int] = {}  # pool key -> cards of live attempts
+        self.fetching: dict[str, None] = {}  # jobs whose live attempt waits for inputs
         self.array_live: dict[str, int] = {}  # array id -> live attempts
         self.bundle_uses: dict[str, int] = {}  # bundle -> specs that name it
         self.bundle_bytes = 0
@@ -120,6 +134,11 @@ class State:
             self.network = row
         elif isinstance(row, Maintenance):
             self.maintenance = row
+        elif isinstance(row, Learned):
+            self.learned.put(row)
+        elif isinstance(row, Usage):
+            self.usages.pop((row.tenant, row.project), None)
+            self.usages[row.tenant, row.project] = row
         elif isinstance(row, Audit):
             self.audit[row.seq] = row
             self.audit.pop(row.seq - AUDIT_KEPT, None)  # older entries stay in the store
@@ -136,6 +155,11 @@ class State:
             self._delete_job(name)
         elif kind == "maintenance":
             self.maintenance = None
+        elif kind == "learned":
+            self.learned.delete(key)
+        elif kind == "usage":
+            tenant, _, project = name.partition("/")
+            self.usages.pop((tenant, project), None)
         elif kind in self._tables:
             self._count_bundle(self._tables[kind].pop(name, None), -1)
 
@@ -166,6 +190,9 @@ class State:
         elif job.terminal:
             self.finished[job.id] = None
         self._follow(old, job)
+        for attempt in job.attempts:
+            if attempt.yielding is not None:
+                self.yielded.setdefault((job.id, attempt.epoch), attempt.yielding)
 
     def _unfile(self, job: Job) -> None:
         if job.state is JobState.QUEUED:
@@ -187,6 +214,10 @@ class State:
                 self._hold(new, after, +1)
                 site.add(new.id, after.epoch)
             site.note(new, after)
+            if after.waits_for_inputs:
+                self.fetching[new.id] = None
+        if old is not None and not (after and after.waits_for_inputs):
+            self.fetching.pop(old.id, None)
         self._follow_copies(old, new)
 
     def _follow_copies(self, old: Job | None, new: Job | None) -> None:
@@ -209,6 +240,14 @@ class State:
         cards = sign * attempt.cards
         self.cards_held[job.tenant] = self.cards_held.get(job.tenant, 0) + cards
         self.cards_leased[attempt.pool] = self.cards_leased.get(attempt.pool, 0) + cards
+        own = PriorityClass.of(job.priority)
+        self.live_classes[own] = self.live_classes.get(own, 0) + sign
+        held = self.holdings.setdefault((job.tenant, job.project), {})
+        held[attempt.accelerator] = held.get(attempt.accelerator, 0) + cards
+        if not held[attempt.accelerator]:
+            del held[attempt.accelerator]
+            if not held:
+                del self.holdings[job.tenant, job.project]
 
     def _hold(self, job: Job, attempt: Attempt, sign: int) -> None:
         self._hold_cards(job, attempt, sign)
@@ -221,6 +260,8 @@ class State:
             return
         self._unfile(job)
         self._follow(job, None)
+        for attempt in job.attempts:
+            self.yielded.pop((job_id, attempt.epoch), None)
         self.by_tenant[job.tenant].pop(job_id, None)
         if job.array_id:
             members = self.arrays[job.array_id]
@@ -233,7 +274,8 @@ class State:
             del self.spec_uses[job.spec_sha256]
 
     def order_finished(self) -> None:
-        """After a replay: rows come in the order of submission, the index is by end."""
+        """After a replay: rows come in the order of submission, some indexes are by time."""
+        self.yielded = dict(sorted(self.yielded.items(), key=lambda item: item[1].at))
         self.finished = dict.fromkeys(
             sorted(self.finished, key=lambda job_id: self.jobs[job_id].finished_at)
         )
@@ -297,12 +339,15 @@ class State:
         fresh.specs = self.specs
         for job in self.jobs.values():
             fresh._put_job(job)
-        for name in ("cards_held", "cards_leased", "array_live"):
+        for name in ("cards_held", "cards_leased", "array_live", "live_classes"):
             counted = {key: count for key, count in getattr(self, name).items() if count}
             assert counted == {k: n for k, n in getattr(fresh, name).items() if n}, name
         assert fresh.queue.by_tenant.items() <= self.queue.by_tenant.items()
         assert fresh.queue.count == self.queue.count
         assert fresh.spec_uses == self.spec_uses
+        assert fresh.fetching.keys() == self.fetching.keys()
+        assert fresh.holdings == self.holdings
+        assert fresh.yielded == self.yielded
         assert fresh.finished.keys() == self.finished.keys()
 
 
@@ -319,4 +364,5 @@ def replay(rows: Iterator[Put]) -> State:
     for put in jobs:
         state.apply(put)
     state.order_finished()
+    state.learned.order()
     return state

@@ -23,7 +23,9 @@ from broker.core.messages import Grant, Grants, Now, Send, SiteMessage
 from broker.core.presence import SitePresence
 from broker.core.rows import Attempt, Audit, Delete, Failure, Job, Put, Record, Row, Spec
 from broker.core.state import State
-from scheduler.model import Explanation
+from broker.core.transfers import Transfers
+from broker.core.usage import after
+from scheduler.model import Accelerator, Explanation
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Memory:
     state: State
     limits: Limits
     term: int
+    accelerators: tuple[Accelerator, ...] = ()  # the catalogue: their kinds and figures
     presence: dict[str, SitePresence] = field(default_factory=dict)
     # Shapes that sites refused: (pool, nodes, cards per node) -> elapsed seconds of the hold's end
     holds: OrderedDict[tuple[str, int, int], float] = field(default_factory=OrderedDict)
@@ -50,6 +53,7 @@ class Memory:
     wall_steady_since: float = 0.0  # elapsed seconds of the start, or of the last jump
     drain_due: dict[str, float] = field(default_factory=dict)  # site -> elapsed seconds
     ignored: dict[Ignored, int] = field(default_factory=dict)  # how often, in this term
+    transfers: Transfers = field(default_factory=Transfers)
 
 
 class Transaction:
@@ -69,6 +73,14 @@ class Transaction:
         """Elapsed seconds that count against a silent site's leases."""
         return self.now.elapsed - self.memory.excused_seconds
 
+    def settle_transfers(self) -> None:
+        """Book what attempts wait for by now, and release what they wait for no longer."""
+        self.memory.transfers.settle(self.state, self._city_of, self.now)
+
+    def _city_of(self, site: str) -> str:
+        presence = self.memory.presence.get(site)
+        return presence.facts.profile.city if presence else ""
+
     def present(self, site: str, session: str) -> SitePresence | None:
         """The site's presence when this is its session; else None, and counted."""
         presence = self.memory.presence.get(site)
@@ -86,6 +98,13 @@ class Transaction:
 
     def put(self, row: Row) -> None:
         """Write a row: applied now, stored with the batch."""
+        if isinstance(row, Job):
+            usage = after(self.state, self.limits, row, self.now.wall)
+            if usage is not None:
+                self._put(usage)
+        self._put(row)
+
+    def _put(self, row: Row) -> None:
         record = Put(row)
         self.state.apply(record)
         self._records[row.key] = record

@@ -29,6 +29,7 @@ from broker.ray_app.settings import (
     log_to,
 )
 from broker.store import StaleTerm, Store, StoreError
+from scheduler.merge import PAIRS_MIN, merge, policy_for, split
 from scheduler.model import Demand, Explanation, Policy, Round, Snapshot
 from scheduler.placement import place
 from suan.errors import Unavailable
@@ -73,7 +74,7 @@ class LeaderActor:
     ) -> None:
         """One term, from standing by to its end."""
         try:
-            place_there = _place_on(planners)
+            place_there = place_on(planners)
             leader = Leader(store, await winning, accelerators(), place_there, self._config.limits)
             spare_the_rows()
             self._leader = leader
@@ -127,8 +128,9 @@ class LeaderActor:
             raise Unavailable("the leader has changed", "say Hello again", "LeaderChanged")
         arrived = self._arrived[gateway]
         if not self._waiting[gateway]:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(arrived.wait(), OUTBOUND_WAIT_SECONDS)
+            with suppress(TimeoutError):  # not wait_for: in Python 3.11 it may eat a cancellation
+                async with asyncio.timeout(OUTBOUND_WAIT_SECONDS):
+                    await arrived.wait()
         arrived.clear()
         batch, self._waiting[gateway] = self._waiting[gateway], []
         return batch
@@ -183,12 +185,16 @@ def _die(task: asyncio.Task[None]) -> None:
         os._exit(1)
 
 
-def _place_on(planners: Sequence[Any]) -> Place:
+def place_on(planners: Sequence[Any]) -> Place:
+    """Rounds on the planners: a small one on the next, a large one in parts on all."""
     turns = itertools.cycle(planners)
 
     async def place_there(snapshot: Snapshot, policy: Policy) -> Round:
-        result: Round = await next(turns).place.remote(snapshot, policy)
-        return result
+        pairs = len(snapshot.queue) * len(snapshot.pools)
+        parts = split(snapshot, len(planners)) if pairs >= PAIRS_MIN else (snapshot,)
+        each = policy_for(policy, len(parts))
+        deciding = [next(turns).place.remote(part, each) for part in parts]
+        return merge(tuple(await asyncio.gather(*deciding)))
 
     return place_there
 

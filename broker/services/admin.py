@@ -11,10 +11,11 @@ from broker import pki
 from broker.core.messages import Approve, CreateToken, Done, PutRow
 from broker.core.rows import JoinToken
 from broker.leader import Port
-from broker.queries import GetPending, ListAudit, ListSites, SiteView, Table
+from broker.queries import GetCarried, GetPending, ListAudit, ListSites, SiteView, Table
 from broker.services import sites_wire
 from broker.services.answers import Context, granted, unary
 from broker.services.auth import principal_of
+from broker.services.tenancy import verify_tenant
 from broker.services.upkeep import Upkeep
 from suan.errors import InvalidRequest, NotFound
 from suan.identity.authority import Authority
@@ -113,12 +114,17 @@ class Admin(Upkeep):
     @unary
     async def GetNetwork(self, request: Any, context: Context) -> Any:  # noqa: N802
         row = await self._port.read(Table("network"))
-        return admin_service_pb2.GetNetworkResponse(network=sites_wire.network_to_wire(row))
+        carried = await self._port.read(GetCarried())
+        if len(carried) != len(row.links):  # nothing is, or the network changed in between
+            carried = ()
+        network = sites_wire.network_to_wire(row, carried)
+        return admin_service_pb2.GetNetworkResponse(network=network)
 
     @unary
     async def PutTenant(self, request: Any, context: Context) -> Any:  # noqa: N802
         _name(request.tenant.name, "tenant")
         row = sites_wire.tenant_from_wire(request.tenant)
+        verify_tenant(row)
         granted(await self._port.post(PutRow(row, _actor(context))), Done)
         return admin_service_pb2.PutTenantResponse(tenant=sites_wire.tenant_to_wire(row))
 

@@ -6,8 +6,6 @@ the methods do.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import grpc
 import grpc.aio
 
+from broker.services.behaviours import surrounded
 from broker.services.roles import JOIN_METHODS, ROLES
 from suan.errors import PermissionDenied, SuanError, Unauthenticated
 from suan.identity.certificate import CertificateMalformed, read_certificate
@@ -173,20 +172,11 @@ def _refuse_on_join_port(_: Context) -> NoReturn:
 
 def _guard(handler: Any, check: Callable[[Any], None]) -> Any:
     """`handler` with `check(context)` before it; what `check` raises ends the call."""
-    kind = (
-        ("stream" if handler.request_streaming else "unary")
-        + "_"
-        + ("stream" if handler.response_streaming else "unary")
+    return surrounded(
+        handler,
+        lambda behaviour: _guarded_call(behaviour, check),
+        lambda behaviour: _guarded_stream(behaviour, check),
     )
-    behaviour = getattr(handler, kind)
-    if inspect.isasyncgenfunction(behaviour):
-        guarded = _guarded_stream(behaviour, check)
-    elif asyncio.iscoroutinefunction(behaviour):
-        guarded = _guarded_call(behaviour, check)
-    else:
-        raise TypeError(f"{behaviour} is not asynchronous")
-    make = getattr(grpc, f"{kind}_rpc_method_handler")
-    return make(guarded, handler.request_deserializer, handler.response_serializer)
 
 
 def _guarded_call(behaviour: Any, check: Callable[[Any], None]) -> Any:

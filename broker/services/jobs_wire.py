@@ -8,7 +8,7 @@ from broker.conditions import Condition
 from broker.core.lifecycle import AttemptState, JobState
 from broker.core.messages import Accepted, Refused
 from broker.core.rows import Attempt, Failure, Job
-from scheduler.model import Explanation, Score
+from scheduler.model import Basis, Explanation, Score
 from suan.v1 import job_pb2, jobs_service_pb2
 
 # protobuf's stubs type the numbers of an enum in two ways
@@ -136,4 +136,18 @@ def _score_to_wire(score: Score) -> jobs_service_pb2.Score:
         yuan=score.yuan,
         kwh=score.kwh,
         fragmentation_seconds=score.fragmentation_seconds,
+        basis=_basis_to_wire(score.basis),
+    )
+
+
+def _basis_to_wire(basis: Basis) -> jobs_service_pb2.Basis:
+    return jobs_service_pb2.Basis(
+        source=basis.source,
+        precision=basis.precision,
+        work_seconds=basis.work_seconds,
+        learned_factor=basis.learned_factor,
+        learned_runs=basis.learned_runs,
+        availability=basis.availability,
+        checkpoint_every_seconds=basis.checkpoint_every_seconds,
+        p90_seconds=basis.p90_seconds,
     )

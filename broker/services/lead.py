@@ -7,7 +7,6 @@ business of a leader's.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ import grpc
 import grpc.aio
 
 from broker.leadership import not_leader
+from broker.services.behaviours import surrounded
 from suan.status import encode
 
 if TYPE_CHECKING:
@@ -59,21 +59,9 @@ class LeadGate(Interceptor):
             return handler
         known, guarded = self._guarded.get(method, (None, None))
         if known is not handler:
-            guarded = self._guard(handler)
+            guarded = surrounded(handler, self._call, self._stream)
             self._guarded[method] = (handler, guarded)
         return guarded
-
-    def _guard(self, handler: Any) -> Any:
-        asked, answered = handler.request_streaming, handler.response_streaming
-        kind = f"{'stream' if asked else 'unary'}_{'stream' if answered else 'unary'}"
-        behaviour = getattr(handler, kind)
-        guarded = self._stream(behaviour) if inspect.isasyncgenfunction(behaviour) else None
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(
-            guarded or self._call(behaviour),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
 
     def _call(self, behaviour: Any) -> Any:
         async def call(request: Any, context: Context) -> Any:

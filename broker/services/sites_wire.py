@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from broker.core.messages import SiteFacts
-from broker.core.rows import Audit, Dataset, NetworkMap, Replica, Tenant
+from broker.core.rows import Audit, Dataset, NetworkMap, Project, Replica, Tenant
 from broker.queries import MaintenanceView, SiteView
-from scheduler.model import Link, NetworkNode, Pool, Site, Supernode
+from scheduler.model import Link, NetworkNode, Pool, Quota, Release, Site, Supernode
 from suan.v1 import admin_service_pb2, dataset_pb2, network_pb2, site_pb2, tenant_pb2
 from suan.wire import pool_to_wire
+
+RELEASES_MAX = 256  # of a pool that are kept
+RULES_MAX = 64  # of a site that are kept …
+RULE_CHARACTERS_MAX = 200  # … and how long each may be
+
+
+SOFTWARE_MAX = 100  # stacks of one pool
 
 
 def finite(value: float, default: float = 0.0) -> float:
@@ -33,6 +41,12 @@ def pool_from_wire(site: str, message: site_pb2.Pool) -> Pool:
         yuan_per_card_hour=finite(message.yuan_per_card_hour),
         utilisation=finite(message.utilisation, 0.4),
         linearity=tuple(sorted((n, finite(part, 1.0)) for n, part in message.linearity.items())),
+        software=tuple(message.software[:SOFTWARE_MAX]),
+        time_limit_seconds_max=finite(message.time_limit_seconds_max),
+        releases=tuple(
+            Release(release.cards, finite(release.ends_at))
+            for release in message.releases[:RELEASES_MAX]
+        ),
     )
 
 
@@ -45,11 +59,14 @@ def facts_from_wire(site: str, message: site_pb2.SiteFacts) -> SiteFacts:
         grid_kg_per_kwh=finite(message.grid_kg_per_kwh, 0.5703),
         failures_per_card_day=finite(message.failures_per_card_day),
         restart_seconds=finite(message.restart_seconds, 120.0),
+        checkpoint_gb_per_second=finite(message.checkpoint_gb_per_second),
+        egress_yuan_per_gb=finite(message.egress_yuan_per_gb),
         tenants_allowed=tuple(message.tenants_allowed),
         tenants_denied=tuple(message.tenants_denied),
         time_limit_seconds_max=finite(message.time_limit_seconds_max),
     )
-    return SiteFacts(profile, message.agent_version, message.backend, message.paused)
+    rules = tuple(rule[:RULE_CHARACTERS_MAX] for rule in message.rules[:RULES_MAX])
+    return SiteFacts(profile, message.agent_version, message.backend, message.paused, rules)
 
 
 def facts_to_wire(facts: SiteFacts) -> site_pb2.SiteFacts:
@@ -61,12 +78,15 @@ def facts_to_wire(facts: SiteFacts) -> site_pb2.SiteFacts:
         grid_kg_per_kwh=profile.grid_kg_per_kwh,
         failures_per_card_day=profile.failures_per_card_day,
         restart_seconds=profile.restart_seconds,
+        checkpoint_gb_per_second=profile.checkpoint_gb_per_second,
+        egress_yuan_per_gb=profile.egress_yuan_per_gb,
         tenants_allowed=profile.tenants_allowed,
         tenants_denied=profile.tenants_denied,
         time_limit_seconds_max=profile.time_limit_seconds_max,
         agent_version=facts.agent_version,
         backend=facts.backend,
         paused=facts.paused,
+        rules=facts.rules,
     )
 
 
@@ -114,14 +134,23 @@ def network_from_wire(message: network_pb2.Network) -> NetworkMap:
             for node in message.nodes
         ),
         links=tuple(
-            Link(link.a, link.b, link.bandwidth_gbps, link.latency_ms, link.yuan_per_gb)
+            Link(
+                link.a,
+                link.b,
+                link.bandwidth_gbps,
+                link.latency_ms,
+                link.yuan_per_gb,
+                down=link.down,
+            )
             for link in message.links
         ),
         sources=tuple(link.source for link in message.links),
     )
 
 
-def network_to_wire(row: NetworkMap) -> network_pb2.Network:
+def network_to_wire(row: NetworkMap, carried_gbps: Sequence[float] = ()) -> network_pb2.Network:
+    """The network, with what transfers take of each link now where that is known."""
+    carried = carried_gbps or (0.0,) * len(row.links)
     return network_pb2.Network(
         nodes=[
             network_pb2.NetworkNode(
@@ -142,8 +171,10 @@ def network_to_wire(row: NetworkMap) -> network_pb2.Network:
                 latency_ms=link.latency_ms,
                 yuan_per_gb=link.yuan_per_gb,
                 source=source,
+                down=link.down,
+                carried_gbps=taken,
             )
-            for link, source in zip(row.links, row.sources, strict=True)
+            for link, source, taken in zip(row.links, row.sources, carried, strict=True)
         ],
     )
 
@@ -167,7 +198,31 @@ def dataset_to_wire(row: Dataset) -> dataset_pb2.Dataset:
 
 
 def tenant_from_wire(message: tenant_pb2.Tenant) -> Tenant:
-    return Tenant(message.name, message.queued_jobs_max, message.weight or 1.0, message.suspended)
+    return Tenant(
+        message.name,
+        message.queued_jobs_max,
+        message.weight or 1.0,
+        message.suspended,
+        tuple(map(_quota_from_wire, message.quotas)),
+        tuple(
+            Project(each.name, each.weight or 1.0, tuple(map(_quota_from_wire, each.quotas)))
+            for each in message.projects
+        ),
+    )
+
+
+def _quota_from_wire(message: tenant_pb2.Quota) -> Quota:
+    borrow_max = message.borrow_max if message.HasField("borrow_max") else None
+    return Quota(message.kind, message.guaranteed, borrow_max, message.unit or "cards")
+
+
+def _quota_to_wire(quota: Quota) -> tenant_pb2.Quota:
+    return tenant_pb2.Quota(
+        kind=quota.kind,
+        guaranteed=quota.guaranteed,
+        borrow_max=quota.borrow_max,
+        unit=quota.unit,
+    )
 
 
 def tenant_to_wire(row: Tenant) -> tenant_pb2.Tenant:
@@ -176,6 +231,13 @@ def tenant_to_wire(row: Tenant) -> tenant_pb2.Tenant:
         queued_jobs_max=row.queued_jobs_max,
         weight=row.weight,
         suspended=row.suspended,
+        quotas=map(_quota_to_wire, row.quotas),
+        projects=[
+            tenant_pb2.Project(
+                name=each.name, weight=each.weight, quotas=map(_quota_to_wire, each.quotas)
+            )
+            for each in row.projects
+        ],
     )
 
 

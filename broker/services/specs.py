@@ -10,7 +10,8 @@ from functools import lru_cache
 from hashlib import sha256
 
 from broker.core.rows import Spec
-from scheduler.model import AcceleratorClass, Demand, Precision, Variant, Work
+from scheduler.corrections import family_of
+from scheduler.model import AcceleratorClass, Checkpoint, Demand, Precision, Variant, Work
 from suan import catalogue
 from suan.errors import InvalidSpec, Problem
 from suan.jobspec.check import check
@@ -73,12 +74,21 @@ def demand_of(wish: JobSpec) -> Demand:
             cards=work.cards,
             flops=work.flops,
             precision=Precision(work.precision or "bf16"),
+            fallbacks=tuple(Precision(name) for name in work.fallbacks),
+            tokens=work.tokens,
+            parameters=work.parameters,
         ),
+        checkpoint=Checkpoint(wish.checkpoint.size_bytes, wish.checkpoint.every_seconds),
+        family=work.family or family_of(wish.name),
         time_limit_seconds=wish.time_limit_seconds,
         sites_allowed=wish.where.sites_allowed,
         sites_denied=wish.where.sites_denied,
         yuan_max=wish.where.yuan_max,
         prefer=wish.where.prefer or ("finish",),
+        users_at=wish.where.users_at,
+        latency_ms_max=wish.where.latency_ms_max,
+        deadline_at=wish.deadline_at,
+        preemptible=wish.preemptible,
     )
 
 
@@ -102,6 +112,7 @@ def _variant(wanted: WantedVariant) -> Variant:
         memory_gib_per_node=wanted.memory_gib_per_node,
         group_nodes=(topology.num_nodes or wanted.num_nodes) if topology and within else 0,
         group_required=topology.required if topology and within else False,
+        software=wanted.software,
     )
 
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from broker.change_logs import Interest
 from broker.core.rows import Job
 from broker.feed import Changes
-from broker.follow import Follow, Interest, Watcher
+from broker.follow import Follow, Watcher
 from broker.leader import Port
 from broker.queries import JobPage, ListJobs
 from broker.services import jobs_wire

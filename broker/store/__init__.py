@@ -20,9 +20,11 @@ KINDS = (
     "network/",
     "maintenance/",
     "site/",
+    "learned/",
     "spec/",
     "tenant/",
     "token/",
+    "usage/",
 )  # prefixes of all keys but the audit log's
 
 

@@ -24,16 +24,20 @@ from broker.core.rows import (
     Failure,
     Job,
     JoinToken,
+    Learned,
     Maintenance,
     NetworkMap,
     PendingJoin,
+    Project,
     Replica,
     Row,
     Site,
     Spec,
     Tenant,
+    Usage,
+    Yielding,
 )
-from scheduler.model import Link, NetworkNode, Score, Slice
+from scheduler.model import Basis, Correction, Fetch, Link, NetworkNode, Quota, Score, Slice
 
 ParseSpec = Callable[[str, bytes], Spec]
 Convert = Callable[[Any], Any]
@@ -44,11 +48,13 @@ KINDS: dict[str, type[Any]] = {
     "token": JoinToken,
     "join": PendingJoin,
     "tenant": Tenant,
+    "usage": Usage,
     "network": NetworkMap,
     "dataset": Dataset,
     "bundle": Bundle,
     "maintenance": Maintenance,
     "audit": Audit,
+    "learned": Learned,
 }
 
 
@@ -101,6 +107,10 @@ def _records(kind: type[Any], items: list[dict[str, Any]]) -> tuple[Any, ...]:
     return tuple(_record(kind, item) for item in items)
 
 
+def _pairs(items: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(map(tuple, items))
+
+
 def _perhaps(kind: type[Any], content: dict[str, Any] | None) -> Any:
     return None if content is None else _record(kind, content)
 
@@ -115,9 +125,14 @@ _CONVERTS: dict[type[Any], dict[str, Convert]] = {
     Attempt: {
         "state": AttemptState,
         "slices": partial(_records, Slice),
+        "fetches": partial(_records, Fetch),
         "failure": partial(_perhaps, Failure),
         "score": partial(_perhaps, Score),
+        "yielding": partial(_perhaps, Yielding),
     },
+    Tenant: {"quotas": partial(_records, Quota), "projects": partial(_records, Project)},
+    Project: {"quotas": partial(_records, Quota)},
+    Usage: {"mean_cards": _pairs},
     NetworkMap: {
         "nodes": partial(_records, NetworkNode),
         "links": partial(_records, Link),
@@ -129,6 +144,8 @@ _CONVERTS: dict[type[Any], dict[str, Convert]] = {
         "certificate_pem": partial(base64.b64decode, validate=True),
     },
     Bundle: {"data": partial(base64.b64decode, validate=True)},
+    Score: {"basis": partial(_record, Basis)},
+    Learned: {"correction": partial(_record, Correction)},
 }
 _FIELDS: dict[type[Any], dict[str, Convert | None]] = {
     kind: {item.name: _CONVERTS.get(kind, {}).get(item.name) for item in fields(kind)}
@@ -136,8 +153,14 @@ _FIELDS: dict[type[Any], dict[str, Convert | None]] = {
         *KINDS.values(),
         Attempt,
         Failure,
+        Project,
+        Quota,
+        Yielding,
         Score,
+        Basis,
+        Correction,
         Slice,
+        Fetch,
         NetworkNode,
         Link,
         Replica,

@@ -20,7 +20,10 @@ from broker.core.rows import Put, Record
 from broker.store import StaleTerm, Standby, StoreError, load_state
 from broker.store.codec import ParseSpec, decode, encode
 
-_NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
+_NETWORK_FILE_SYSTEMS = (
+    *("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "gpfs", "beegfs"),
+    *("fuse.ceph", "fuse.glusterfs", "fuse.sshfs"),
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leader (one INTEGER PRIMARY KEY CHECK (one = 1), term INTEGER NOT NULL);

@@ -67,7 +67,7 @@ class BrokerLead:
     def __init__(self, node: BrokerNode, state: State, term: int) -> None:
         self.node = node
         self.term = term
-        self.core = Core(state, node.limits, term, self._now())
+        self.core = Core(state, node.limits, term, self._now(), ACCELERATORS)
         self.state.check()
         self._waiting: list[tuple[Event, Answer | None]] = []
         self._deciding = False
@@ -285,5 +285,7 @@ class BrokerLead:
         result = place(snapshot, _POLICY)
         world = self.node.world
         seconds = world.between(0.0, 20.0 if world.chance(0.1) else 0.5)
-        proposals = Proposals(result.placements, result.explanations, snapshot.now)
+        proposals = Proposals(
+            result.placements, result.explanations, snapshot.now, preemptions=result.preemptions
+        )
         self.node.later(seconds, lambda: self._put(proposals, None))

@@ -52,8 +52,6 @@ class BrokerNode(Node):
         self.limits = limits
         self.clock = NodeClock(network.world, rate)
         self.lead: BrokerLead | None = None
-        self.crash_at = ""  # the place of CRASH_PLACES where it dies next
-        self.pause_at = 0.0  # or for how long it stops there
         self.deaf_until = 0.0  # fault: too busy to take what agents say
 
     # --- life -----------------------------------------------------------------------
@@ -77,7 +75,6 @@ class BrokerNode(Node):
             return
         self.tell(why)
         self.end()
-        self.crash_at, self.pause_at = "", 0.0
         self.lead = None
         for stream in self._streams.values():
             stream.close_at_broker()
@@ -88,17 +85,8 @@ class BrokerNode(Node):
         """Whoever may not lead any more ends, and waits for another turn."""
         self.crash(self.world.between(*RESTART_SECONDS), why)
 
-    def dies_at(self, place: str) -> bool:
-        """A crash, or a stop, that waited for this place."""
-        if self.crash_at != place:
-            return False
-        self.crash_at = ""
-        if self.pause_at:
-            self.pause(self.pause_at)
-            self.pause_at = 0.0
-            return False
+    def _die(self, place: str) -> None:
         self.crash(self.world.between(1.0, 60.0), f"broker crashes {place}")
-        return True
 
     # --- the lead -------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from simulator.faults.specs import NODES_MAX, Wish
 
 RETRY_SECONDS = 3.0, 20.0
 SUBMISSIONS = 7, 12
+HIGH_EVERY, HIGH = 3, 200  # each such job is of a higher class: it may stop the others
 TENANT = "lab"
 
 
@@ -89,6 +90,7 @@ class Clients:
             lease_class=choice(mix.lease_classes),
             lease_seconds=choice((60.0, 90.0, 120.0, 240.0)),
             parallel_max=choice((0, 0, 0, 1, 2)),
+            priority=HIGH if number % HIGH_EVERY == HIGH_EVERY - 1 else 0,
         )
 
     # --- submitting -------------------------------------------------------------

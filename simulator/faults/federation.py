@@ -185,7 +185,7 @@ class Federation:
             if broker.lead is not None:
                 broker.lead.state.check()
         for site in self.sites:
-            site.supervisor.state.check()
+            site.loop.supervisor.state.check()
 
     def _outcome(self) -> Outcome:
         world, network = self.world, self.network

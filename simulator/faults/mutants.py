@@ -98,6 +98,11 @@ MUTANTS = (
         ("jump-wall", "submit-again"),
     ),
     Mutant(
+        "preempted-at-once",
+        "who makes room for another is queued again only when its site has told of the end",
+        without.preempted_at_once,
+    ),
+    Mutant(
         "sends-before-commit",
         "what is sent to sites waits until it is durable",
         without.sends_before_commit,

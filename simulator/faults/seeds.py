@@ -83,6 +83,7 @@ MUTANTS_DIE_FROM: dict[str, int] = {
     "copies-not-counted": 6,
     "maintenance-not-waited-for": 36,
     "ages-by-any-wall": 16,
+    "preempted-at-once": 9,
     "sends-before-commit": 0,
     "replies-before-commit": 0,
     "gaps-acknowledged": 15,

@@ -39,6 +39,7 @@ class Wish:
     lease_class: str
     lease_seconds: float
     parallel_max: int = 0
+    priority: int = 0
 
     def spec(self) -> Spec:
         data = json.dumps(
@@ -49,6 +50,7 @@ class Wish:
                 "name": self.name,
                 "nodes": self.nodes,
                 "parallel_max": self.parallel_max,
+                "priority": self.priority,
                 "retry_max": self.retry_max,
             }
         ).encode()

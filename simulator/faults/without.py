@@ -104,6 +104,17 @@ def copies_not_counted(patches: Patches) -> None:
     patches.set(liveness, "may_replace", may_replace)
 
 
+def preempted_at_once(patches: Patches) -> None:
+    def preempt(tx: Any, proposal: Any, quotas: Any) -> bool:
+        done: bool = before(tx, proposal, quotas)
+        for victim in proposal.victims if done else ():
+            job = tx.state.jobs[victim.job_id]
+            reports.lose_attempt(tx, job, job.attempts[-1], "Preempted", "it was asked to stop")
+        return done
+
+    before = patches.set(dispatch, "preempt", preempt)
+
+
 def sends_before_commit(patches: Patches) -> None:
     def keep(lead: BrokerLead, batch: Batch) -> None:
         before(lead, batch)
@@ -145,7 +156,7 @@ def guard_inside_the_agent(patches: Patches) -> None:
     def works(site: SiteNode) -> bool:
         return site.up and site.world.now >= site.paused_until
 
-    patches.set(SiteNode, "_guard_works", works)
+    patches.set(SiteNode, "guard_works", works)
 
 
 def lease_from_receipt(patches: Patches) -> None:

@@ -111,6 +111,8 @@ class Node:
         self.up = False
         self.life = 0
         self.paused_until = 0.0
+        self.crash_at = ""  # the place, of those that it has, where it dies next
+        self.pause_at = 0.0  # or for how long it stops there
         self._held: deque[tuple[int, Act]] = deque()  # what comes while it is stopped
 
     def later(self, seconds: float, act: Act) -> None:
@@ -150,11 +152,28 @@ class Node:
             self.paused_until = max(self.paused_until, self.world.now + seconds)
             self.tell(f"is stopped for {seconds:.0f} s")
 
+    def dies_at(self, place: str) -> bool:
+        """A crash, or a stop, that waited for this place."""
+        if self.crash_at != place:
+            return False
+        self.crash_at = ""
+        if self.pause_at:
+            self.pause(self.pause_at)
+            self.pause_at = 0.0
+            return False
+        self._die(place)
+        return True
+
+    def _die(self, place: str) -> None:
+        """Crash there, and begin again later."""
+        raise NotImplementedError
+
     def end(self) -> None:
         """This life is over."""
         self.up = False
         self.life += 1
         self.paused_until = 0.0
+        self.crash_at, self.pause_at = "", 0.0
         self._held.clear()
 
     def tell(self, what: str) -> None:

@@ -158,7 +158,8 @@ class _Reading(Values):
             return
         for end in (a, b):
             self.nodes.setdefault(end, NetworkNode(end))
-        link = Link(a, b, **numbers)
+        price = numbers.get("yuan_per_gb", 0.0)
+        link = Link(a, b, numbers["bandwidth_gbps"], numbers["latency_ms"], price)
         self.links[ends(link)] = link
 
     def _site(self, spot: Spot) -> None:
@@ -175,7 +176,7 @@ class _Reading(Values):
             tenants_allowed=self.names(tenants, "allow"),
             tenants_denied=self.names(tenants, "deny"),
         )
-        numbers: dict[str, Any] = dict(self.numbers(fields, _SITE_NUMBERS))
+        numbers: Any = self.numbers(fields, _SITE_NUMBERS)
         site = replace(plain, **numbers)
         if name in self.sites:
             self.faults.report(spot, "DuplicateSite", f"the site {name} stands here twice")
@@ -204,8 +205,7 @@ class _Reading(Values):
         cards = self.whole(fields, "cards_per_node", CARDS)
         together = self.whole(fields, "supernode_nodes", NODES)
         cpus = self.whole(fields, "cpus_per_node", Bounds(0, 1e5, "CPUs"))
-        linearity = self._linearity(fields)
-        numbers = self.numbers(fields, _POOL_NUMBERS)
+        numbers: Any = self.numbers(fields, _POOL_NUMBERS)
         name = self.text(fields, "name")
         if not (name and site and accelerator and nodes and cards):
             return
@@ -219,7 +219,7 @@ class _Reading(Values):
             cards_usable=nodes * cards,
             supernodes=empty_supernodes(nodes, cards, together),
             cpus_per_node=cpus,
-            linearity=linearity,
+            linearity=self._linearity(fields),
             **numbers,
         )
         if pool.key in self.pools:

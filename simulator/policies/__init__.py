@@ -5,5 +5,6 @@ it and uses none of it. `RIVALS` names them all.
 """
 
 from simulator.policies.rivals import RIVALS, Rival, make, reference
+from simulator.policies.staying import Staying
 
-__all__ = ["RIVALS", "Rival", "make", "reference"]
+__all__ = ["RIVALS", "Rival", "Staying", "make", "reference"]

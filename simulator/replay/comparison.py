@@ -1,9 +1,9 @@
 """Policies side by side on one instance, beside the lower bounds.
 
-    python -m simulator.replay.comparison philly-0.9 [--traces DIR] [--policies ect-sjf,sjf]
-        [--seed 0] [--sigma 0] [-o json]
+    python -m simulator.replay.comparison philly-0.9 [--traces DIR] [--policies ect-sjf,suan]
+        [--seed 0] [--sigma 0] [--first 0] [--round 10] [-o json]
 
-The rivals of `simulator.policies` by name; the product joins through the same seam.
+The rivals of `simulator.policies` by name; the product, `suan`, joins through the same seam.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from scheduler import model
 from simulator.bounds import Bounds, bounds
+from simulator.federation import Federation, Workload
 from simulator.policies import RIVALS, reference
+from simulator.production import ROUND_SECONDS, Suan
 from simulator.replay.instance import Floats, Instance
 from simulator.replay.loop import replay
 from simulator.replay.metrics import Metrics, isolated_jct, measure
@@ -31,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TRACES = ROOT.parent / "shared" / "data" / "traces"
 NETWORK = ROOT / "deploy" / "networks" / "china.yaml"
 
+PRODUCT = "suan"
 Maker = Callable[[Instance], Policy]
 
 
@@ -53,13 +57,25 @@ def _rival(name: str, seed: int, instance: Instance) -> Policy:
     return RIVALS[name].make(instance.known, seed)
 
 
+def product(federation: Federation, workload: Workload, policy: model.Policy | None) -> Maker:
+    """The maker of the product's own policy."""
+    return lambda instance: Suan(instance.known, federation, workload, policy)
+
+
 def compare(
-    instance: Instance, makers: Mapping[str, Maker], isolated: Floats | None = None
+    instance: Instance,
+    makers: Mapping[str, Maker],
+    isolated: Floats | None = None,
+    round_seconds: float = ROUND_SECONDS,
 ) -> Iterator[Run]:
-    """Replay the instance under each policy, one after the other."""
+    """Replay the instance under each policy, one after the other.
+
+    Rivals decide at every event, the product at most once per `round_seconds`.
+    """
     for name, maker in makers.items():
         begun = time.process_time()
-        outcome = replay(instance, maker(instance))
+        period = round_seconds if name == PRODUCT else 0.0
+        outcome = replay(instance, maker(instance), period)
         spent = time.process_time() - begun
         yield Run(name, measure(instance, outcome, isolated), outcome.decisions, spent)
 
@@ -116,16 +132,24 @@ def main() -> None:
     parser.add_argument("--policies", default=",".join(RIVALS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sigma", type=float, default=0.0, help="of the log of estimate errors")
+    parser.add_argument("--first", type=int, default=0, help="only so many jobs; 0: all")
+    parser.add_argument("--round", type=float, default=ROUND_SECONDS, help="seconds, of suan")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     asked = parser.parse_args()
     network = load_network(NETWORK.read_bytes()).network
     made = make(asked.name, asked.traces, network, asked.seed)
     instance = made.instance.guessed(asked.sigma, asked.seed) if asked.sigma else made.instance
+    if asked.first:
+        instance = instance.chosen(np.arange(min(asked.first, len(instance))))
     begun = time.process_time()
     found = bounds(instance)
     spent = time.process_time() - begun
     isolated = isolated_jct(instance, reference)
-    runs = compare(instance, rivals(tuple(asked.policies.split(",")), asked.seed), isolated)
+    names = asked.policies.split(",")
+    makers = rivals(tuple(name for name in names if name != PRODUCT), asked.seed)
+    if PRODUCT in names:
+        makers[PRODUCT] = product(made.federation, made.workload, None)
+    runs = compare(instance, makers, isolated, asked.round)
     if asked.output == "json":
         print(json.dumps(as_json(asked.name, instance, found, list(runs)), indent=2))
         return

@@ -33,6 +33,8 @@ class Metrics:
     p50_jct_seconds: float
     p99_jct_seconds: float
     mean_wait_seconds: float
+    p50_wait_seconds: float
+    p99_wait_seconds: float
     mean_bounded_slowdown: float
     makespan_seconds: float
     utilisation: float
@@ -50,8 +52,9 @@ def measure(instance: Instance, outcome: Outcome, isolated: Floats | None = None
     known = instance.known
     if not done.any():
         none = float("nan")
-        return Metrics(0, len(instance), *[none] * 9)
+        return Metrics(0, len(instance), *[none] * 11)
     jct = (outcome.ended_seconds - known.submit_seconds)[done]
+    wait = (outcome.started_seconds - known.submit_seconds)[done]
     slowdown = np.maximum(1.0, jct / np.maximum(instance.solo_seconds()[done], RUN_SECONDS_MIN))
     makespan = float(outcome.ended_seconds[done].max())
     offered = makespan * float(known.pools.cards.sum())
@@ -62,7 +65,9 @@ def measure(instance: Instance, outcome: Outcome, isolated: Floats | None = None
         mean_jct_seconds=float(jct.mean()),
         p50_jct_seconds=float(np.percentile(jct, 50)),
         p99_jct_seconds=float(np.percentile(jct, 99)),
-        mean_wait_seconds=float((outcome.started_seconds - known.submit_seconds)[done].mean()),
+        mean_wait_seconds=float(wait.mean()),
+        p50_wait_seconds=float(np.percentile(wait, 50)),
+        p99_wait_seconds=float(np.percentile(wait, 99)),
         mean_bounded_slowdown=float(slowdown.mean()),
         makespan_seconds=makespan,
         utilisation=_busy_card_seconds(instance, outcome, done) / offered if offered else 0.0,

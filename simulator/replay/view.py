@@ -29,6 +29,9 @@ class View:
     arrived: Sequence[int]  # jobs submitted since the last view, in order
     ended: Sequence[Place]  # runs that ended since the last view
     free: Ints  # [pool]: cards free now
+    ended_at: Sequence[float] = ()  # when each of `ended` did
+    lost: Sequence[Place] = ()  # runs that were lost now because their pools went away
+    away: frozenset[int] = frozenset()  # pools that are away
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Decision:
     starts: Sequence[Place] = ()
     stagings: Sequence[Place] = ()  # bring the job's data there while it waits
     again_at: float = math.inf  # ask once more then, even if nothing happens
+    stops: Sequence[Place] = ()  # runs to break off; each may start again from nothing
 
 
 class Policy(Protocol):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from suan.cli.options import connected, formatted
+from suan.cli.tenant import tenant
 
 if TYPE_CHECKING:
     from suan.cli.output import Output
@@ -25,6 +26,9 @@ ROLES = ("user", "tenant-admin", "operator", "admin", "auditor", "broker")
 @click.group()
 def admin() -> None:
     """Found a federation, issue identities, audit."""
+
+
+admin.add_command(tenant)
 
 
 @admin.command()
@@ -146,6 +150,7 @@ def counters(client: Client, output: Output) -> None:
     """Count what the broker heard and ignored since its leader began.
 
     Replayed, late, foreign and senseless messages of agents; none of them had an effect.
+    Below them, what became of transfers of inputs.
     """
     from suan.cli.output import Column
     from suan.codes import COUNTERS

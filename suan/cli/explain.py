@@ -73,6 +73,11 @@ def _print(client: Client, explained: Explained) -> None:
         click.echo(f"END    {outcome_line(job)}")
     elif job.state is not JobState.QUEUED and last_attempt(job):
         click.echo(f"WHERE  {site_cell(job)}, attempt {len(job.attempts)}")
+    stopped = [attempt for attempt in job.attempts if attempt.outcome == "preempted"]
+    if stopped and (failure := stopped[-1].failure):
+        click.echo(
+            f"BEFORE attempt {stopped[-1].epoch} at {stopped[-1].site} was {failure.message}"
+        )
     if condition := explained.condition:
         click.echo(f"NOW    {condition.message} [{condition.code}]")
         click.echo(f"       {condition.hint}")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from scheduler.model import Candidate, Verdict
+from suan.cli.basis import basis_lines
 from suan.cli.output import Format, Output, plain_lines
 from suan.cli.times import length
 from suan.codes import MEANINGS
@@ -68,6 +69,7 @@ def explanation_lines(
     if explanation.candidates:
         yield ""
         yield from _candidates(explanation.candidates, variants)
+        yield from basis_lines(explanation.candidates[0])
     if explanation.suggestions:
         yield ""
         yield "WHAT IF (each solved again just now)"

@@ -40,6 +40,7 @@ COMMANDS: Table = {
         "up": ("suan.cli.up:up", "Start a federation on this machine."),
         "down": ("suan.cli.up:down", "Stop the federation that `up` started."),
         "context": ("suan.cli.context:context", "Choose the broker and the identity."),
+        "simulate": ("suan.cli.simulate:simulate", "Replay a trace of jobs on a federation."),
         "completion": ("suan.cli.completion:completion", "Print a script for a shell."),
     },
 }

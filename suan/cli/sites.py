@@ -66,6 +66,7 @@ def print_site(site: Site) -> None:
             "jobs up to",
             length(longest) if longest else "",
         ),
+        *(("rule", rule) for rule in facts.rules),
         ("only", ", ".join(facts.tenants_allowed)),
         ("not", ", ".join(facts.tenants_denied)),
         ("PUE", f"{facts.pue:g}" if facts.pue else ""),

@@ -24,6 +24,7 @@ _SPEC: _Rules = (
     ("time_limit_seconds", limits.TIME_LIMIT_SECONDS, True),
     ("grace_seconds", limits.GRACE_SECONDS, True),
     ("priority", limits.PRIORITY, True),
+    ("deadline_at", limits.DEADLINE_AT, True),
     ("account", limits.ACCOUNT, True),
 )
 _VARIANT: _Rules = (
@@ -35,6 +36,7 @@ _VARIANT: _Rules = (
     ("image", limits.IMAGE, True),
     ("setup", limits.SCRIPT, True),
     ("run", limits.SCRIPT, False),
+    ("software", limits.SOFTWARE, True),
 )
 _CLASS: _Rules = (
     ("precision", limits.PRECISIONS, False),
@@ -61,6 +63,13 @@ _WORK: _Rules = (
     ("cards", limits.CARDS, True),
     ("flops", limits.FLOPS, True),
     ("precision", limits.PRECISIONS, True),
+    ("tokens", limits.TOKENS, True),
+    ("parameters", limits.PARAMETERS, True),
+    ("family", limits.FAMILY, True),
+)
+_CHECKPOINT: _Rules = (
+    ("size_bytes", limits.SIZE_BYTES, True),
+    ("every_seconds", limits.CHECKPOINT_SECONDS, True),
 )
 _BUNDLE: _Rules = (
     ("sha256", limits.SHA256, False),
@@ -82,6 +91,7 @@ def check(spec: JobSpec) -> tuple[Problem, ...]:
     _data(found, spec)
     if spec.work != _NO_WORK:
         _work(found, spec.work)
+    found.attributes("checkpoint", spec.checkpoint, _CHECKPOINT)
     _policies(found, spec)
     if spec.bundle is not None:
         found.attributes("bundle", spec.bundle, _BUNDLE)
@@ -155,13 +165,8 @@ def _data(found: _Findings, spec: JobSpec) -> None:
 
 def _work(found: _Findings, work: Work) -> None:
     found.attributes("work", work, _WORK)
-    if bool(work.seconds) == bool(work.flops):
-        found.add("work", Fault("Contradiction", "must state either seconds or flops"))
-    elif work.seconds and not (work.accelerator and work.cards):
-        message = "must say on which cards the seconds were measured"
-        found.add("work", Fault("MissingKey", message))
-    elif work.flops and not work.precision:
-        found.add("work", Fault("MissingKey", "must say the precision of the operations"))
+    found.each("work.fallbacks", work.fallbacks, limits.PRECISIONS)
+    found.apply("work", rules.verify_work, work)
 
 
 def _policies(found: _Findings, spec: JobSpec) -> None:
@@ -173,6 +178,8 @@ def _policies(found: _Findings, spec: JobSpec) -> None:
     found.each("where.sites_allowed", where.sites_allowed, limits.SITE)
     found.each("where.sites_denied", where.sites_denied, limits.SITE)
     found.apply("where.span", limits.SPANS.verify, where.span)
+    if where.users_at:
+        found.apply("where.users_at", limits.PLACE.verify, where.users_at)
     found.each("where.prefer", where.prefer, limits.PREFERENCES)
     found.apply("where", rules.verify_where, where)
     found.each("funding", spec.funding, limits.FUNDING)

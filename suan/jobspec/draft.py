@@ -6,14 +6,15 @@ several values of one record together. No YAML, no positions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from suan.jobspec.limits import Fault
-from suan.jobspec.rules import verify_lease, verify_where
+from suan.jobspec.rules import verify_lease, verify_where, verify_work
 from suan.jobspec.wants import PerAccelerator, Want
 from suan.models import (
     AcceleratorClass,
     ArrayRange,
+    Checkpoint,
     Input,
     Lease,
     Output,
@@ -30,6 +31,7 @@ class Resources:
     cpus_per_node: int = 0
     memory_gib_per_node: float = 0.0
     topology: Topology | None = None
+    software: PerAccelerator = field(default_factory=PerAccelerator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,13 @@ class Draft:
     lease: Lease = field(default_factory=Lease)
     where: Where = field(default_factory=Where)
     priority: int = 0
+    deadline_at: float = 0.0
+    preemptible: bool = True
     account: str = ""
     funding: tuple[str, ...] = ()
     array: ArrayRange | None = None
     launch: str = "per-node"
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +92,13 @@ def make_output(path: str, destination: Destination) -> Output:
 
 
 def make_class_want(
-    precision: str, tflops: float = 0.0, memory: float = 0.0, count: int = 1
+    precision: str, tflops: float = 0.0, memory: float = 0.0, count: int = 1, num_nodes: int = 0
 ) -> Want:
-    return Want(AcceleratorClass(precision, tflops, memory), count)
+    return Want(AcceleratorClass(precision, tflops, memory), count, num_nodes)
+
+
+def make_sized_want(type: Want, num_nodes: int = 0) -> Want:
+    return replace(type, num_nodes=num_nodes)
 
 
 def make_topology(scope: str, mode: str = "preferred", nodes: int = 0) -> Topology:
@@ -102,8 +111,11 @@ def make_where(
     span: str = "single-site",
     max_cost: float = 0.0,
     prefer: tuple[str, ...] = (),
+    users_at: str = "",
+    latency_max: float = 0.0,
 ) -> Where:
-    where = Where(sites, not_sites, span, max_cost, tuple(dict.fromkeys(prefer)))
+    wanted = tuple(dict.fromkeys(prefer))
+    where = Where(sites, not_sites, span, max_cost, wanted, users_at, latency_max)
     verify_where(where)
     return where
 
@@ -118,18 +130,33 @@ def make_retry(max: int = 0, on: tuple[str, ...] = ()) -> Retry:
     return Retry(max, tuple(dict.fromkeys(on)))
 
 
+def make_checkpoint(size: int = 0, every: float = 0.0) -> Checkpoint:
+    if not (size or every):
+        raise Fault("MissingKey", "must say size or every", "e.g. {size: 2TiB, every: 30m}")
+    return Checkpoint(size, every)
+
+
 def make_work(
-    duration: float = 0.0, accelerators: Want | None = None, flops: float = 0.0, precision: str = ""
+    duration: float = 0.0,
+    accelerators: Want | None = None,
+    flops: float = 0.0,
+    precision: tuple[str, ...] = (),
+    tokens: float = 0.0,
+    parameters: float = 0.0,
+    family: str = "",
 ) -> Work:
-    if bool(duration) == bool(flops):
-        raise Fault("Contradiction", "must state either duration or flops")
-    if flops and accelerators:
-        raise Fault("Contradiction", "accelerators belong to a duration, not to flops")
-    if flops:
-        return Work(flops=flops, precision=precision or "bf16")
-    if accelerators is None:
-        hint = "e.g. accelerators: ascend-910b:32, all the cards that took so long"
-        raise Fault("MissingKey", "must say on which accelerators the duration was measured", hint)
-    if precision:
-        raise Fault("Contradiction", "precision belongs to flops, not to a duration")
-    return Work(duration, str(accelerators.accelerator), accelerators.cards)
+    work = Work(
+        seconds=duration,
+        accelerator=str(accelerators.accelerator) if accelerators else "",
+        cards=accelerators.cards if accelerators else 0,
+        flops=flops,
+        precision=precision[0] if precision else "",
+        fallbacks=precision[1:],
+        tokens=tokens,
+        parameters=parameters,
+        family=family,
+    )
+    if not precision and (flops or tokens):
+        work = replace(work, precision="bf16")
+    verify_work(work)
+    return work

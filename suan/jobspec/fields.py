@@ -9,22 +9,25 @@ from __future__ import annotations
 from suan.jobspec import draft, limits, units
 from suan.jobspec.limits import FAILURE_CATEGORIES
 from suan.jobspec.shapes import (
+    AsTuple,
     Choice,
     Either,
     Field,
     Integer,
+    IntegerOrWord,
     ListOf,
     MapOf,
     Record,
     Scalar,
     Shape,
+    Truth,
     quantity,
     text,
     text_schema,
 )
 from suan.jobspec.variables import Environment, Secrets
 from suan.jobspec.wants import Accelerators, OneWant, TextPerAccelerator, TypeCount, Want
-from suan.models import Lease, Retry, Topology, Where, Work
+from suan.models import Checkpoint, Lease, Retry, Topology, Where, Work
 
 
 def _same(*words: str) -> Choice:
@@ -44,6 +47,10 @@ def _memory() -> Shape[float]:
     return quantity(units.memory_gib, limits.MEMORY_GIB, units.MEMORY, "a size such as 256GiB")
 
 
+def _figure(rule: limits.Range, example: str) -> Shape[float]:
+    return quantity(units.number, rule, units.NUMBER, f"a number such as {example}")
+
+
 def _failure(word: str) -> str:
     """A category as it is, a code in CamelCase: node_fault is NodeFault."""
     if word in FAILURE_CATEGORIES or ("_" not in word and word[:1].isupper()):
@@ -61,6 +68,8 @@ PRECISION = Choice(
     {**{word: word for word in limits.PRECISIONS.words}, "fp16": "bf16"}  # fp16 counts as bf16
 )
 
+PRECISIONS_ONE = AsTuple(PRECISION)
+
 ANY_CLASS: Record[Want] = Record(
     draft.make_class_want,
     (
@@ -72,6 +81,17 @@ ANY_CLASS: Record[Want] = Record(
         ),
         Field("memory", _memory(), "least memory per card, e.g. 64GiB+"),
         Field("count", _integer(limits.CARDS_PER_NODE), "physical cards per node"),
+        Field("num_nodes", _integer(limits.NODES), "nodes, when not as many as the job's"),
+    ),
+)
+
+CARDS_OF_NODE = TypeCount(limits.CARDS_PER_NODE)
+
+SIZED: Record[Want] = Record(
+    draft.make_sized_want,
+    (
+        Field("type", CARDS_OF_NODE, "TYPE:COUNT per node", required=True),
+        Field("num_nodes", _integer(limits.NODES), "nodes, when not as many as the job's"),
     ),
 )
 
@@ -101,8 +121,9 @@ RESOURCES: Record[draft.Resources] = Record(
     (
         Field(
             "accelerators",
-            Accelerators(OneWant(TypeCount(limits.CARDS_PER_NODE), ANY_CLASS)),
-            "TYPE:COUNT in physical cards per node; {any_of: [...]} or {any: {...}} for a choice",
+            Accelerators(OneWant(CARDS_OF_NODE, ANY_CLASS, SIZED)),
+            "TYPE:COUNT in physical cards per node, or TYPE:16 dies; {any_of: [...]} or "
+            "{any: {...}} for a choice, {type: TYPE:COUNT, num_nodes: 64} for other nodes",
             required=True,
             foreign=("gpus", "npus", "dcus", "gres", "accelerator"),
         ),
@@ -119,6 +140,11 @@ RESOURCES: Record[draft.Resources] = Record(
             attribute="memory_gib_per_node",
         ),
         Field("topology", TOPOLOGY, "how close the nodes must be"),
+        Field(
+            "software",
+            TextPerAccelerator(limits.SOFTWARE),
+            "stack that the nodes must have, e.g. cann>=8.0; or one per vendor, kind or model",
+        ),
     ),
     partial=True,
 )
@@ -133,6 +159,12 @@ PLACEMENT: Record[Where] = Record(
             "max_cost",
             quantity(units.yuan, limits.YUAN, units.MONEY, "a sum such as 3000 CNY"),
             "most that the job may cost, e.g. 3000 CNY",
+        ),
+        Field("users_at", text(limits.PLACE), "where its users are: a city or a region"),
+        Field(
+            "latency_max",
+            quantity(units.latency_ms, limits.LATENCY, units.LATENCY, "a latency such as 10ms"),
+            "most, one way, from users_at to its site, e.g. 10ms",
         ),
         Field(
             "prefer",
@@ -215,12 +247,35 @@ WORK: Record[Work] = Record(
     (
         Field("duration", _duration(limits.WORK_SECONDS), "how long it took …"),
         Field("accelerators", TypeCount(limits.CARDS), "… on these cards, TYPE:COUNT in all"),
+        Field("flops", _figure(limits.FLOPS, "1e18"), "or: how many operations it is"),
+        Field("tokens", _figure(limits.TOKENS, "2e12"), "or: how many a model is trained on …"),
+        Field("parameters", _figure(limits.PARAMETERS, "7e9"), "… of so many weights per token"),
         Field(
-            "flops",
-            quantity(units.number, limits.FLOPS, units.NUMBER, "a number such as 1e18"),
-            "or: how many operations it is",
+            "precision",
+            Either(PRECISIONS_ONE, ListOf(PRECISION, 1, len(limits.PRECISIONS.words))),
+            "of the operations, or a list: the first that a card has counts; default: bf16",
         ),
-        Field("precision", PRECISION, "of the operations; default: bf16"),
+        Field(
+            "family",
+            text(limits.FAMILY),
+            "jobs that learn from each other's runs; default: by the job's name",
+        ),
+    ),
+)
+
+CHECKPOINT: Record[Checkpoint] = Record(
+    draft.make_checkpoint,
+    (
+        Field(
+            "size",
+            quantity(units.size_bytes, limits.SIZE_BYTES, units.SIZE, "a size such as 2TiB"),
+            "of one checkpoint, all cards together",
+        ),
+        Field(
+            "every",
+            _duration(limits.CHECKPOINT_SECONDS),
+            "between two; default: what the broker advises",
+        ),
     ),
 )
 
@@ -284,12 +339,30 @@ JOB_FILE: Record[draft.Draft] = Record(
         Field("retry", RETRY, "when to try again"),
         Field("lease", LEASE, "what happens when its site falls silent"),
         Field("work", WORK, "how much there is to do: makes estimates true"),
+        Field("checkpoint", CHECKPOINT, "what the job writes to go on from after a failure"),
         Field(
             "array",
             quantity(units.array_range, None, units.ARRAY, "a range such as 0-99%10"),
             "one job per index, e.g. 0-99, 0-9:2 or 0-99%10 (at most 10 at a time)",
         ),
-        Field("priority", _integer(limits.PRIORITY), "higher is earlier; default: 0"),
+        Field(
+            "priority",
+            IntegerOrWord(_integer(limits.PRIORITY), limits.PRIORITY_NAMES),
+            "a class (low, normal, high, urgent) or a number, higher is earlier; default: normal, "
+            "0; a higher class (from 100, from 500) may stop lower jobs of its own organisation",
+        ),
+        Field(
+            "deadline",
+            quantity(units.moment_seconds, limits.DEADLINE_AT, units.MOMENT, "a time with zone"),
+            "when it should have ended, e.g. 2026-12-01T08:00+08:00: it hurries as this comes "
+            "near, and fails if it could not start by then",
+            attribute="deadline_at",
+        ),
+        Field(
+            "preemptible",
+            Truth(),
+            "false: never stopped for others, and never on borrowed cards; default: true",
+        ),
         Field("account", text(limits.ACCOUNT), "project to charge"),
         Field("funding", ListOf(text(limits.FUNDING)), "vouchers and balance, in order of use"),
     ),

@@ -122,9 +122,13 @@ SIZE_BYTES = Range(1, 2**60, "bytes")
 BUNDLE_BYTES = Range(1, 2 * 1024 * 1024, "bytes")
 TFLOPS = Range(0, 1e6, "TFLOP/s")
 FLOPS = Range(1, 1e30, "operations")
+TOKENS = Range(1, 1e18, "tokens")
+PARAMETERS = Range(1, 1e18, "parameters")
 YUAN = Range(0.01, 1e9, "CNY")
+LATENCY = Range(0.01, 1_000, "ms")
 RETRIES = Range(0, 100, "retries")
 PRIORITY = Range(-1_000, 1_000)
+PRIORITY_NAMES = {"low": -100, "normal": 0, "high": 100, "urgent": 500}
 ARRAY_INDEX = Range(0, 10_000_000)
 ARRAY_TASKS = Range(1, 100_000, "tasks")
 ARRAY_STEP = Range(1, 10_000_000)
@@ -133,7 +137,9 @@ ARRAY_PARALLEL = Range(1, 100_000, "tasks at a time")
 # --- times ------------------------------------------------------------------
 
 TIME_LIMIT_SECONDS = Range(1, 366 * 86_400, "seconds")
+DEADLINE_AT = Range(1, 253_402_300_799, "seconds since 1970")  # to the end of the year 9999
 GRACE_SECONDS = Range(1, 3_600, "seconds")
+CHECKPOINT_SECONDS = Range(1, 30 * 86_400, "seconds")
 WORK_SECONDS = Range(1, 10 * 366 * 86_400, "seconds")
 # By lease class: a lease of class "proof" is never ended by time, so it has no length.
 # What a federation accepts begins higher: `limits.lease_seconds_min` of broker.yaml.
@@ -146,9 +152,21 @@ LEASE_SECONDS = {
 
 NAME = TextRule(128, r"[^\x00-\x1f\x7f]+", "a name on one line")
 SITE = TextRule(63, r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a site name (a-z, 0-9 and -)")
+PLACE = TextRule(63, r"[A-Za-z0-9][A-Za-z0-9-]*", "a city of the network, or a region")
 ACCOUNT = TextRule(128, r"[A-Za-z0-9][A-Za-z0-9._/-]*", "an account name")
 FUNDING = TextRule(128, r"balance|voucher:[A-Za-z0-9._-]+", "'balance' or 'voucher:<id>'")
 MODEL = TextRule(64, r"[a-z0-9][a-z0-9._-]*", "a canonical accelerator model")
+SOFTWARE = TextRule(
+    128,
+    r"[a-z][a-z0-9_]*(-[a-z][a-z0-9_]*)*(>=[0-9]+(\.[0-9]+)*)?",
+    "the name of a software stack such as cann or cann>=8.0",
+)
+STACK = TextRule(
+    128,
+    r"[a-z][a-z0-9_]*(-[a-z][a-z0-9_]*)*-[0-9]+(\.[0-9]+)*",
+    "a software stack and its version such as cann-8.1",
+)
+FAMILY = TextRule(128, r"[^\x00-\x1f\x7f]+", "a name on one line")
 IMAGE = TextRule(512, r"[!-~]+", "an image reference (no spaces)")
 SCRIPT = TextRule(128 * 1024, r"[\s\S]*\S[\s\S]*", "shell text")
 DIRECTORY = TextRule(4_096, r"[^\x00-\x1f\x7f]+", "a path on one line")

@@ -69,10 +69,14 @@ def _verify_together(draft: Draft, reader: Reader) -> None:
             except Fault as fault:
                 reader.report(path, fault)
 
+    nodes_least = min(
+        (want.num_nodes or draft.num_nodes for want in draft.resources.accelerators),
+        default=draft.num_nodes,
+    )
     if topology is not None:
-        apply("resources.topology", "num_nodes", rules.verify_topology, topology, draft.num_nodes)
+        apply("resources.topology", "num_nodes", rules.verify_topology, topology, nodes_least)
     for want in draft.resources.accelerators:
-        cards = want.cards * draft.num_nodes
+        cards = want.cards * (want.num_nodes or draft.num_nodes)
         apply("resources.accelerators", "num_nodes", CARDS.verify, cards)
     apply("secrets", "envs", rules.verify_names, draft.environment, draft.secrets)
     apply("outputs", "inputs", rules.verify_paths, draft.inputs, draft.outputs)
@@ -96,6 +100,7 @@ def _variants(draft: Draft, reader: Reader) -> Iterator[Variant]:
         model = want.accelerator
         if isinstance(model, AcceleratorClass):
             image, setup, run = draft.image.default, draft.setup.default, draft.run.default
+            software = draft.resources.software.default
         else:
             picked = {
                 name: texts.pick(model, catalogue)
@@ -107,9 +112,10 @@ def _variants(draft: Draft, reader: Reader) -> Iterator[Variant]:
                 continue
             image, run = picked["image"] or "", picked["run"] or ""
             setup = draft.setup.pick(model, catalogue) or ""
+            software = draft.resources.software.pick(model, catalogue) or ""
         yield Variant(
             accelerator=model,
-            num_nodes=draft.num_nodes,
+            num_nodes=want.num_nodes or draft.num_nodes,
             accelerators_per_node=want.cards,
             cpus_per_node=draft.resources.cpus_per_node,
             memory_gib_per_node=draft.resources.memory_gib_per_node,
@@ -117,12 +123,14 @@ def _variants(draft: Draft, reader: Reader) -> Iterator[Variant]:
             image=image,
             setup=setup,
             run=run,
+            software=software,
         )
 
 
 def _spelled_out(draft: Draft, catalogue: Catalogue) -> list[Want]:
     """The wants; a class becomes its models where texts differ from model to model."""
-    differs = any(texts.cases for texts in (draft.image, draft.setup, draft.run))
+    texts = (draft.image, draft.setup, draft.run, draft.resources.software)
+    differs = any(text.cases for text in texts)
     wants: list[Want] = []
     for want in draft.resources.accelerators:
         figures = want.accelerator
@@ -159,8 +167,11 @@ def _spec(draft: Draft, variants: tuple[Variant, ...]) -> JobSpec:
         lease=draft.lease,
         where=draft.where,
         priority=draft.priority,
+        deadline_at=draft.deadline_at,
+        preemptible=draft.preemptible,
         account=draft.account,
         funding=draft.funding,
         array=draft.array,
         launch=Launch(draft.launch),
+        checkpoint=draft.checkpoint,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from suan.jobspec import limits
 from suan.jobspec.limits import Fault
-from suan.models import ArrayRange, Input, Lease, Output, Topology, Where
+from suan.models import ArrayRange, Input, Lease, Output, Topology, Where, Work
 
 
 def verify_array(array: ArrayRange) -> None:
@@ -23,11 +23,16 @@ def verify_array(array: ArrayRange) -> None:
 
 
 def verify_where(where: Where) -> None:
-    """Refuses a site that is both wanted and refused, and a price that is none."""
+    """Refuses a site that is both wanted and refused, and limits that are none or half."""
     if both := sorted({*where.sites_allowed} & {*where.sites_denied}):
         raise Fault("Contradiction", f"allows and refuses the same site: {', '.join(both)}")
     if where.yuan_max:
         limits.YUAN.verify(where.yuan_max)
+    if where.latency_ms_max:
+        limits.LATENCY.verify(where.latency_ms_max)
+    if bool(where.users_at) != bool(where.latency_ms_max):
+        lacking = "latency_max" if where.users_at else "users_at"
+        raise Fault("MissingKey", f"must state {lacking} too", "the latency is from the users")
 
 
 def verify_lease(lease: Lease) -> None:
@@ -38,6 +43,28 @@ def verify_lease(lease: Lease) -> None:
         message = f"a lease of class {limits.quoted(lease.lease_class)} is not ended by time"
         raise Fault("Contradiction", message, "drop seconds")
     limits.LEASE_SECONDS[lease.lease_class].verify(lease.seconds)
+
+
+def verify_work(work: Work) -> None:
+    """Refuses work that is stated twice or by half."""
+    trained = bool(work.tokens or work.parameters)
+    ways = (bool(work.seconds), bool(work.flops), trained)
+    if sum(ways) > 1 or not (any(ways) or work.family):
+        message = "must state either duration or flops, or tokens and parameters"
+        raise Fault("Contradiction", message)
+    if trained and not (work.tokens and work.parameters):
+        lacking = "parameters" if work.tokens else "tokens"
+        raise Fault("MissingKey", f"must state {lacking} too", "operations are 6 × both")
+    measured = bool(work.accelerator or work.cards)
+    if measured and not work.seconds:
+        raise Fault("Contradiction", "accelerators belong to a duration")
+    if work.seconds and not (work.accelerator and work.cards):
+        hint = "e.g. accelerators: ascend-910b:32, all the cards that took so long"
+        raise Fault("MissingKey", "must say on which accelerators the duration was measured", hint)
+    if (work.flops or trained) and not work.precision:
+        raise Fault("MissingKey", "must say the precision of the operations")
+    if len({work.precision, *work.fallbacks}) < len(work.fallbacks) + 1:
+        raise Fault("Contradiction", "names a precision twice")
 
 
 def verify_topology(topology: Topology, num_nodes: int) -> None:

@@ -88,6 +88,42 @@ class Integer:
 
 
 @dataclass(frozen=True, slots=True)
+class IntegerOrWord:
+    """A whole number, or one of a few names for numbers."""
+
+    number: Integer
+    words: Mapping[str, int]
+
+    def read(self, node: yaml.Node, path: str, reader: Reader) -> int | None:
+        if isinstance(node, yaml.ScalarNode) and node.value in self.words:
+            reader.visit(path, node)
+            return self.words[node.value]
+        return self.number.read(node, path, reader)
+
+    def schema(self) -> Json:
+        return {"anyOf": [self.number.schema(), {"enum": list(self.words)}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """true or false, and no other word for them."""
+
+    def read(self, node: yaml.Node, path: str, reader: Reader) -> bool | None:
+        reader.visit(path, node)
+        try:
+            text = scalar_text(node, "true or false")
+            if text not in ("true", "false"):
+                raise Fault("WrongType", f"must be true or false, not {quoted(text)}")
+        except Fault as fault:
+            reader.report(path, fault)
+            return None
+        return text == "true"
+
+    def schema(self) -> Json:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One word of a closed set; `words` maps what is written to what is meant."""
 
@@ -140,6 +176,20 @@ class ListOf(Generic[T]):
             "minItems": self.entries_min,
             "maxItems": self.entries_max,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class AsTuple(Generic[T]):
+    """One value where several may stand."""
+
+    item: Shape[T]
+
+    def read(self, node: yaml.Node, path: str, reader: Reader) -> tuple[T, ...] | None:
+        value = self.item.read(node, path, reader)
+        return None if value is None else (value,)
+
+    def schema(self) -> Json:
+        return self.item.schema()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ Numbers have at most 15 digits, so that no text costs more than its length to re
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from suan.jobspec.limits import ARRAY_PARALLEL, Fault, quoted
 from suan.jobspec.rules import verify_array
@@ -21,9 +22,11 @@ DURATION = rf"(?=[0-9])(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_
 CLOCK = r"([0-9]{1,6}):([0-5][0-9]):([0-5][0-9])"
 SIZE = rf"({_NUMBER}) ?([KMGTP]i?B?|B)"
 MEMORY = rf"({_NUMBER}) ?([KMGT]i?B?)?\+?"
+LATENCY = rf"({_NUMBER})(?: ?ms)?"
 MONEY = rf"({_NUMBER})(?: ?(?:CNY|RMB|元))?"
+MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15} ?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})"
 ARRAY = r"([0-9]{1,9})(?:-([0-9]{1,9}))?(?::([0-9]{1,9}))?(?:%([0-9]{1,9}))?"
-TYPE_COUNT = r"([^\s:][^:\x00-\x1f]{0,62})(?::([0-9]{1,9}))?"
+TYPE_COUNT = r"([^\s:][^:\x00-\x1f]{0,62})(?::([0-9]{1,9})(?: ?(cards?|dies?))?)?"
 
 _DURATION_HINT = "write 12h, 30m, 1d2h, 01:30:00 or a number of seconds"
 _POWER = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -55,6 +58,18 @@ def whole_at_least(text: str) -> int:
     if value != int(value):
         raise Fault("BadNumber", f"must be a whole number, not {text}")
     return int(value)
+
+
+def moment_seconds(text: str) -> float:
+    """Wall seconds since 1970 of a time that says its zone, such as 2026-12-01T08:00+08:00."""
+    hint = "write 2026-12-01T08:00+08:00, or Z for UTC"
+    try:
+        at = datetime.fromisoformat(text.replace(" +", "+").replace(" Z", "Z"))
+    except ValueError:
+        raise Fault("BadTime", f"{quoted(text)} is not a time", hint) from None
+    if at.tzinfo is None:
+        raise Fault("BadTime", f"{quoted(text)} does not say its zone", hint)
+    return at.timestamp()
 
 
 def duration_seconds(text: str) -> float:
@@ -90,6 +105,14 @@ def size_bytes(text: str) -> int:
     return round(float(match[1]) * _unit_bytes(match[2]))
 
 
+def latency_ms(text: str) -> float:
+    """'10ms' or '10'."""
+    match = re.fullmatch(LATENCY, text)
+    if match is None:
+        raise Fault("BadLatency", f"{quoted(text)} is not a latency", "write 10ms")
+    return float(match[1])
+
+
 def yuan(text: str) -> float:
     """'3000 CNY' or '3000'."""
     match = re.fullmatch(MONEY, text)
@@ -99,17 +122,29 @@ def yuan(text: str) -> float:
 
 
 def type_count(text: str) -> tuple[str, int]:
-    """'ascend-910b:8' as ('ascend-910b', 8); without a count, 1."""
+    """'ascend-910b:8' as ('ascend-910b', 8), in physical cards; without a count, 1."""
+    name, count, in_dies = type_quantity(text)
+    if in_dies:
+        message = f"{quoted(text)} counts dies, but cards are counted here"
+        raise Fault("BadAccelerator", message, "write the cards, e.g. ascend-910c:8")
+    return name, count
+
+
+def type_quantity(text: str) -> tuple[str, int, bool]:
+    """'ascend-910c:16 dies' as ('ascend-910c', 16, whether dies are counted)."""
     match = re.fullmatch(TYPE_COUNT, text)
     if match is None:
         if re.search(r":-[0-9]+$", text):
             raise Fault("OutOfRange", f"{quoted(text)} asks for less than one card")
+        if re.search(r":([0-9]*\.[0-9]+|[0-9]+/[0-9]+)$", text):
+            message = f"{quoted(text)} asks for a slice, but sites lend whole cards"
+            raise Fault("BadAccelerator", message, "write a whole number of cards, at least 1")
         raise Fault(
             "BadAccelerator",
             f"{quoted(text)} is not TYPE:COUNT",
             "write the cards per node, e.g. ascend-910b:8",
         )
-    return match[1].strip(), int(match[2] or 1)
+    return match[1].strip(), int(match[2] or 1), (match[3] or "").startswith("die")
 
 
 def array_range(text: str) -> ArrayRange:

@@ -15,29 +15,31 @@ from suan.jobspec.catalogue import Catalogue
 from suan.jobspec.limits import VARIANTS_MAX, Fault, Range, TextRule, quoted
 from suan.jobspec.reader import Reader, nearest
 from suan.jobspec.shapes import Json, ListOf, Record, entries, join, scalar_text, text
-from suan.jobspec.units import TYPE_COUNT, type_count
+from suan.jobspec.units import TYPE_COUNT, type_quantity
 from suan.models import AcceleratorClass
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """`cards` physical cards of a model, or of any model of a class."""
+    """`cards` physical cards per node of a model, or of any model of a class."""
 
     accelerator: str | AcceleratorClass
     cards: int
+    num_nodes: int = 0  # 0: as many as the job says
 
 
 @dataclass(frozen=True, slots=True)
 class TypeCount:
-    """'ascend-910b:8': a name of the catalogue and a number of cards."""
+    """'ascend-910b:8': a name of the catalogue and a number of cards, or of dies."""
 
     rule: Range
 
     def read(self, node: yaml.Node, path: str, reader: Reader) -> Want | None:
         reader.visit(path, node)
         try:
-            name, cards = type_count(scalar_text(node, "TYPE:COUNT"))
+            name, count, in_dies = type_quantity(scalar_text(node, "TYPE:COUNT"))
             model = _resolved(name, reader.catalogue)
+            cards = _cards_of(count, model, reader.catalogue) if in_dies else count
             self.rule.verify(cards)
         except Fault as fault:
             reader.report(path, fault)
@@ -50,23 +52,27 @@ class TypeCount:
 
 @dataclass(frozen=True, slots=True)
 class OneWant:
-    """'TYPE:COUNT' or {any: {precision: …}}."""
+    """'TYPE:COUNT', {type: TYPE:COUNT, num_nodes: …} or {any: {precision: …}}."""
 
     type_count: TypeCount
     any_class: Record[Want]
+    sized: Record[Want]
 
     def read(self, node: yaml.Node, path: str, reader: Reader) -> Want | None:
         if isinstance(node, yaml.ScalarNode):
             return self.type_count.read(node, path, reader)
         if isinstance(node, yaml.MappingNode) and _only_key(node) == "any":
             return self.any_class.read(node.value[0][1], join(path, "any"), reader)
+        if isinstance(node, yaml.MappingNode) and _has_key(node, "type"):
+            return self.sized.read(node, path, reader)
         reader.visit(path, node)
         message = "must be TYPE:COUNT, {any_of: [TYPE:COUNT, …]} or {any: {precision: …}}"
         reader.report(path, Fault("BadAccelerator", message, "e.g. ascend-910b:8"))
         return None
 
     def schema(self) -> Json:
-        return {"anyOf": [self.type_count.schema(), _wrapped("any", self.any_class.schema())]}
+        any_class = _wrapped("any", self.any_class.schema())
+        return {"anyOf": [self.type_count.schema(), self.sized.schema(), any_class]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,16 @@ def _case(key: str, catalogue: Catalogue) -> str:
     return key.lower() if key.lower() in groups else _resolved(key, catalogue, groups)
 
 
+def _cards_of(dies: int, model: str, catalogue: Catalogue) -> int:
+    """The cards that have so many dies. Raises Fault when some card would be split."""
+    per_card = catalogue.get(model).dies_per_card
+    cards, rest = divmod(dies, per_card)
+    if rest:
+        message = f"{dies} dies of {model} are no whole cards: a card has {per_card}"
+        raise Fault("OutOfRange", message, f"write {per_card * (cards + 1)} dies")
+    return cards
+
+
 def _resolved(name: str, catalogue: Catalogue, groups: set[str] | None = None) -> str:
     model = catalogue.resolve(name)
     if model is None:
@@ -177,3 +193,7 @@ def _only_key(node: yaml.MappingNode) -> str:
     if len(node.value) != 1 or not isinstance(node.value[0][0], yaml.ScalarNode):
         return ""
     return str(node.value[0][0].value)
+
+
+def _has_key(node: yaml.MappingNode, key: str) -> bool:
+    return any(isinstance(name, yaml.ScalarNode) and name.value == key for name, _ in node.value)

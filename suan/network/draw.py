@@ -19,6 +19,7 @@ CANVAS = Box(12, 12, WIDTH - 24, HEIGHT - 24)
 TITLE = Box(40, 24, 560, 74)
 LEGEND = Box(40, HEIGHT - 290, 268, 214)
 RING = 4.5  # a ring around a node shows that sites stand there
+FLOW_WIDTHS = 2.0, 14.0  # of the least and of the most that goes over a link
 SITES_NAMED_MAX = 3  # at one city; the rest as a count
 TITLE_SIZE = {"hub": 15.0, "cluster": 12.5, "city": 11.5}
 
@@ -39,6 +40,7 @@ path{{fill:none;stroke-linecap:round}}
 .city{{fill:#5d6c82;stroke:#fff;stroke-width:1.5}}
 .at{{fill:none;stroke:#0a9d5f;stroke-width:3}}
 .on{{fill:#fff;font-weight:700}}.ms{{font-size:11px;font-weight:600;fill:#2f6db5}}
+.flow{{stroke:#e0533d;stroke-opacity:.75}}
 .pill{{fill:#fbfcfe;stroke:#c9dcef;stroke-width:1}}
 </style>"""
 
@@ -61,6 +63,14 @@ STROKES = (
 
 def stroke(link: Link) -> Stroke:
     return next(each for each in STROKES if link.bandwidth_gbps >= each.gbps_min)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What went over a link: a share of the most that went over any, and in words."""
+
+    share: float
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,18 @@ def link(file: NetworkFile, line: Link, curve: Curve) -> str:
     )
     path = f"M{ax:.1f} {ay:.1f}Q{cx:.1f} {cy:.1f} {bx:.1f} {by:.1f}"
     return f'<path class="{stroke(line).name}" d="{path}"><title>{escape(words)}</title></path>'
+
+
+def flow(its: Flow, line: Link, curve: Curve) -> str:
+    """As wide as much went over the link; its words appear on pointing at it."""
+    (ax, ay), (cx, cy), (bx, by) = curve.start, curve.control, curve.end
+    path = f"M{ax:.1f} {ay:.1f}Q{cx:.1f} {cy:.1f} {bx:.1f} {by:.1f}"
+    words = escape(f"{line.a} – {line.b}: {its.words}")
+    width = FLOW_WIDTHS[0] + its.share * (FLOW_WIDTHS[1] - FLOW_WIDTHS[0])
+    return (
+        f'<path class="flow" d="{path}" style="stroke-width:{width:.1f}">'
+        f"<title>{words}</title></path>"
+    )
 
 
 def latency_box(line: Link, point: Point) -> Box:

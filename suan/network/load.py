@@ -131,7 +131,7 @@ class _Reading:
                 self.english[node.name] = english
 
     def _link(self, spot: Spot) -> None:
-        optional = ("class", "bandwidth_gbps", "yuan_per_gb", *KEYS)
+        optional = ("class", "bandwidth_gbps", "yuan_per_gb", "down", *KEYS)
         fields = spot.fields(self.faults, ("a", "b", "latency_ms"), optional)
         provenance = self.citations.of(spot, fields)
         own, common = self._figures(fields, provenance), self._common(fields)
@@ -146,6 +146,7 @@ class _Reading:
             bandwidth_gbps=(bandwidth or _FAULTY).value,
             latency_ms=self._number(fields, "latency_ms", LATENCY),
             yuan_per_gb=price.value,
+            down=self._is_down(fields),
         )
         if link.a and link.b and self._is_new(spot, link):
             self.links[ends(link)] = link
@@ -193,6 +194,12 @@ class _Reading:
         if name and self.nodes and name not in self.nodes:
             self._report_unknown(fields[key], "UnknownNode", "node", self.nodes)
         return name
+
+    def _is_down(self, fields: Mapping[str, Spot]) -> bool:
+        word = self._text(fields, "down") or "false"
+        if word not in ("true", "false"):
+            self.faults.report(fields["down"], "UnknownWord", f"{word[:64]!r} is not true or false")
+        return word == "true"
 
     def _text(self, fields: Mapping[str, Spot], key: str) -> str:
         return fields[key].text(self.faults) if key in fields else ""

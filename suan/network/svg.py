@@ -7,10 +7,12 @@ that it can be read. Self-contained: no script, no font, no link to elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from scheduler.model import Link, Network, NetworkNode
 from suan.network import draw
 from suan.network.file import NetworkFile, as_file
+from suan.network.graph import ends
 from suan.network.labels import Wanted, arrange
 from suan.network.layout import RADIUS, Curve, Frame, Point, place, route
 
@@ -19,10 +21,15 @@ FRAME = Frame(left=80, top=130, right=draw.WIDTH - 110, bottom=draw.HEIGHT - 85)
 COVER_COST = {"trunk": 30.0, "line": 4.0, "thread": 2.0}  # of hiding a step of a link
 
 
-def svg(network: Network | NetworkFile, sites: Iterable[tuple[str, str]] = ()) -> str:
+def svg(
+    network: Network | NetworkFile,
+    sites: Iterable[tuple[str, str]] = (),
+    flows: Mapping[tuple[str, str], draw.Flow] = MappingProxyType({}),
+) -> str:
     """The schematic as an SVG document, always the same for the same input.
 
-    `sites` are pairs of a site's name and the node that it stands at.
+    `sites` are pairs of a site's name and the node that it stands at; `flows` is what went
+    over links, by their two ends in order.
     """
     file = as_file(network)
     nodes = file.network.nodes
@@ -44,6 +51,11 @@ def svg(network: Network | NetworkFile, sites: Iterable[tuple[str, str]] = ()) -
     parts = [
         draw.head(file),
         *(draw.link(file, link, curve) for link, curve in zip(links, curves, strict=True)),
+        *(
+            draw.flow(flows[ends(link)], link, curve)
+            for link, curve in zip(links, curves, strict=True)
+            if ends(link) in flows
+        ),
         *(draw.latency(link, box) for link, box in latencies),
         *(draw.node(node, points[node.name], hosted.get(node.name, [])) for node in nodes),
         *(texts[node.name].drawn(boxes[node.name], points[node.name]) for node in nodes),

@@ -32,7 +32,8 @@ def link_rows(network: Network | NetworkFile) -> Iterator[tuple[str, ...]]:
     file = as_file(network)
     sources = file.link_sources or ("",) * len(file.network.links)
     for link, source in zip(file.network.links, sources, strict=True):
-        figures = f"{link.bandwidth_gbps:g}", f"{link.latency_ms:.2f}", f"{link.yuan_per_gb:.2f}"
+        width = "down" if link.down else f"{link.bandwidth_gbps:g}"
+        figures = width, f"{link.latency_ms:.2f}", f"{link.yuan_per_gb:.2f}"
         yield (link.a, link.b, *figures, source)
 
 

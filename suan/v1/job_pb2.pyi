@@ -52,7 +52,7 @@ ATTEMPT_STATE_ORPHANED: AttemptState
 ATTEMPT_STATE_ENDED: AttemptState
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "variants", "environment", "secrets", "working_directory", "inputs", "outputs", "work", "time_limit_seconds", "grace_seconds", "retry", "lease", "where", "priority", "account", "funding", "array", "launch", "bundle", "service")
+    __slots__ = ("name", "variants", "environment", "secrets", "working_directory", "inputs", "outputs", "work", "time_limit_seconds", "grace_seconds", "retry", "lease", "where", "priority", "account", "funding", "array", "launch", "bundle", "checkpoint", "deadline_at", "preemptible", "service")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,9 @@ class JobSpec(_message.Message):
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     LAUNCH_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_AT_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTIBLE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     name: str
     variants: _containers.RepeatedCompositeFieldContainer[Variant]
@@ -99,11 +102,14 @@ class JobSpec(_message.Message):
     array: ArrayRange
     launch: Launch
     bundle: Bundle
+    checkpoint: Checkpoint
+    deadline_at: float
+    preemptible: bool
     service: Service
-    def __init__(self, name: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., environment: _Optional[_Mapping[str, str]] = ..., secrets: _Optional[_Iterable[str]] = ..., working_directory: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., work: _Optional[_Union[Work, _Mapping]] = ..., time_limit_seconds: _Optional[float] = ..., grace_seconds: _Optional[float] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., where: _Optional[_Union[Where, _Mapping]] = ..., priority: _Optional[int] = ..., account: _Optional[str] = ..., funding: _Optional[_Iterable[str]] = ..., array: _Optional[_Union[ArrayRange, _Mapping]] = ..., launch: _Optional[_Union[Launch, str]] = ..., bundle: _Optional[_Union[Bundle, _Mapping]] = ..., service: _Optional[_Union[Service, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., environment: _Optional[_Mapping[str, str]] = ..., secrets: _Optional[_Iterable[str]] = ..., working_directory: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., work: _Optional[_Union[Work, _Mapping]] = ..., time_limit_seconds: _Optional[float] = ..., grace_seconds: _Optional[float] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., where: _Optional[_Union[Where, _Mapping]] = ..., priority: _Optional[int] = ..., account: _Optional[str] = ..., funding: _Optional[_Iterable[str]] = ..., array: _Optional[_Union[ArrayRange, _Mapping]] = ..., launch: _Optional[_Union[Launch, str]] = ..., bundle: _Optional[_Union[Bundle, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., deadline_at: _Optional[float] = ..., preemptible: _Optional[bool] = ..., service: _Optional[_Union[Service, _Mapping]] = ...) -> None: ...
 
 class Variant(_message.Message):
-    __slots__ = ("accelerator", "accelerator_class", "num_nodes", "accelerators_per_node", "cpus_per_node", "memory_gib_per_node", "topology", "image", "setup", "run")
+    __slots__ = ("accelerator", "accelerator_class", "num_nodes", "accelerators_per_node", "cpus_per_node", "memory_gib_per_node", "topology", "image", "setup", "run", "software")
     ACCELERATOR_FIELD_NUMBER: _ClassVar[int]
     ACCELERATOR_CLASS_FIELD_NUMBER: _ClassVar[int]
     NUM_NODES_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +120,7 @@ class Variant(_message.Message):
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     SETUP_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     accelerator: str
     accelerator_class: _accelerator_pb2.AcceleratorClass
     num_nodes: int
@@ -124,7 +131,8 @@ class Variant(_message.Message):
     image: str
     setup: str
     run: str
-    def __init__(self, accelerator: _Optional[str] = ..., accelerator_class: _Optional[_Union[_accelerator_pb2.AcceleratorClass, _Mapping]] = ..., num_nodes: _Optional[int] = ..., accelerators_per_node: _Optional[int] = ..., cpus_per_node: _Optional[int] = ..., memory_gib_per_node: _Optional[float] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., image: _Optional[str] = ..., setup: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
+    software: str
+    def __init__(self, accelerator: _Optional[str] = ..., accelerator_class: _Optional[_Union[_accelerator_pb2.AcceleratorClass, _Mapping]] = ..., num_nodes: _Optional[int] = ..., accelerators_per_node: _Optional[int] = ..., cpus_per_node: _Optional[int] = ..., memory_gib_per_node: _Optional[float] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., image: _Optional[str] = ..., setup: _Optional[str] = ..., run: _Optional[str] = ..., software: _Optional[str] = ...) -> None: ...
 
 class Topology(_message.Message):
     __slots__ = ("scope", "num_nodes", "required")
@@ -159,18 +167,34 @@ class Output(_message.Message):
     def __init__(self, path: _Optional[str] = ..., destination: _Optional[str] = ..., when: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Work(_message.Message):
-    __slots__ = ("seconds", "accelerator", "cards", "flops", "precision")
+    __slots__ = ("seconds", "accelerator", "cards", "flops", "precision", "fallbacks", "tokens", "parameters", "family")
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     ACCELERATOR_FIELD_NUMBER: _ClassVar[int]
     CARDS_FIELD_NUMBER: _ClassVar[int]
     FLOPS_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
+    FALLBACKS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
     seconds: float
     accelerator: str
     cards: int
     flops: float
     precision: str
-    def __init__(self, seconds: _Optional[float] = ..., accelerator: _Optional[str] = ..., cards: _Optional[int] = ..., flops: _Optional[float] = ..., precision: _Optional[str] = ...) -> None: ...
+    fallbacks: _containers.RepeatedScalarFieldContainer[str]
+    tokens: float
+    parameters: float
+    family: str
+    def __init__(self, seconds: _Optional[float] = ..., accelerator: _Optional[str] = ..., cards: _Optional[int] = ..., flops: _Optional[float] = ..., precision: _Optional[str] = ..., fallbacks: _Optional[_Iterable[str]] = ..., tokens: _Optional[float] = ..., parameters: _Optional[float] = ..., family: _Optional[str] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("size_bytes", "every_seconds")
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EVERY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    size_bytes: int
+    every_seconds: float
+    def __init__(self, size_bytes: _Optional[int] = ..., every_seconds: _Optional[float] = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("max", "on")
@@ -188,18 +212,22 @@ class Lease(_message.Message):
     def __init__(self, seconds: _Optional[float] = ..., **kwargs) -> None: ...
 
 class Where(_message.Message):
-    __slots__ = ("sites_allowed", "sites_denied", "span", "yuan_max", "prefer")
+    __slots__ = ("sites_allowed", "sites_denied", "span", "yuan_max", "prefer", "users_at", "latency_ms_max")
     SITES_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     SITES_DENIED_FIELD_NUMBER: _ClassVar[int]
     SPAN_FIELD_NUMBER: _ClassVar[int]
     YUAN_MAX_FIELD_NUMBER: _ClassVar[int]
     PREFER_FIELD_NUMBER: _ClassVar[int]
+    USERS_AT_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_MAX_FIELD_NUMBER: _ClassVar[int]
     sites_allowed: _containers.RepeatedScalarFieldContainer[str]
     sites_denied: _containers.RepeatedScalarFieldContainer[str]
     span: str
     yuan_max: float
     prefer: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, sites_allowed: _Optional[_Iterable[str]] = ..., sites_denied: _Optional[_Iterable[str]] = ..., span: _Optional[str] = ..., yuan_max: _Optional[float] = ..., prefer: _Optional[_Iterable[str]] = ...) -> None: ...
+    users_at: str
+    latency_ms_max: float
+    def __init__(self, sites_allowed: _Optional[_Iterable[str]] = ..., sites_denied: _Optional[_Iterable[str]] = ..., span: _Optional[str] = ..., yuan_max: _Optional[float] = ..., prefer: _Optional[_Iterable[str]] = ..., users_at: _Optional[str] = ..., latency_ms_max: _Optional[float] = ...) -> None: ...
 
 class ArrayRange(_message.Message):
     __slots__ = ("first", "last", "step", "parallel_max")

@@ -171,20 +171,42 @@ class LogsResponse(_message.Message):
     def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("wait_seconds", "stage_seconds", "run_seconds", "yuan", "kwh", "fragmentation_seconds")
+    __slots__ = ("wait_seconds", "stage_seconds", "run_seconds", "yuan", "kwh", "fragmentation_seconds", "basis")
     WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     STAGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     RUN_SECONDS_FIELD_NUMBER: _ClassVar[int]
     YUAN_FIELD_NUMBER: _ClassVar[int]
     KWH_FIELD_NUMBER: _ClassVar[int]
     FRAGMENTATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
     wait_seconds: float
     stage_seconds: float
     run_seconds: float
     yuan: float
     kwh: float
     fragmentation_seconds: float
-    def __init__(self, wait_seconds: _Optional[float] = ..., stage_seconds: _Optional[float] = ..., run_seconds: _Optional[float] = ..., yuan: _Optional[float] = ..., kwh: _Optional[float] = ..., fragmentation_seconds: _Optional[float] = ...) -> None: ...
+    basis: Basis
+    def __init__(self, wait_seconds: _Optional[float] = ..., stage_seconds: _Optional[float] = ..., run_seconds: _Optional[float] = ..., yuan: _Optional[float] = ..., kwh: _Optional[float] = ..., fragmentation_seconds: _Optional[float] = ..., basis: _Optional[_Union[Basis, _Mapping]] = ...) -> None: ...
+
+class Basis(_message.Message):
+    __slots__ = ("source", "precision", "work_seconds", "learned_factor", "learned_runs", "availability", "checkpoint_every_seconds", "p90_seconds")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    WORK_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_RUNS_FIELD_NUMBER: _ClassVar[int]
+    AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_EVERY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    P90_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    precision: str
+    work_seconds: float
+    learned_factor: float
+    learned_runs: float
+    availability: float
+    checkpoint_every_seconds: float
+    p90_seconds: float
+    def __init__(self, source: _Optional[str] = ..., precision: _Optional[str] = ..., work_seconds: _Optional[float] = ..., learned_factor: _Optional[float] = ..., learned_runs: _Optional[float] = ..., availability: _Optional[float] = ..., checkpoint_every_seconds: _Optional[float] = ..., p90_seconds: _Optional[float] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("code", "cards", "pools", "fix_by", "detail")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15suan/v1/network.proto\x12\x07suan.v1\"j\n\x0bNetworkNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08latitude\x18\x03 \x01(\x01\x12\x11\n\tlongitude\x18\x04 \x01(\x01\x12\x0b\n\x03hub\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\"m\n\x04Link\x12\t\n\x01\x61\x18\x01 \x01(\t\x12\t\n\x01\x62\x18\x02 \x01(\t\x12\x16\n\x0e\x62\x61ndwidth_gbps\x18\x03 \x01(\x01\x12\x12\n\nlatency_ms\x18\x04 \x01(\x01\x12\x13\n\x0byuan_per_gb\x18\x05 \x01(\x01\x12\x0e\n\x06source\x18\x06 \x01(\t\"L\n\x07Network\x12#\n\x05nodes\x18\x01 \x03(\x0b\x32\x14.suan.v1.NetworkNode\x12\x1c\n\x05links\x18\x02 \x03(\x0b\x32\r.suan.v1.Linkb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15suan/v1/network.proto\x12\x07suan.v1\"j\n\x0bNetworkNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08latitude\x18\x03 \x01(\x01\x12\x11\n\tlongitude\x18\x04 \x01(\x01\x12\x0b\n\x03hub\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\"\x91\x01\n\x04Link\x12\t\n\x01\x61\x18\x01 \x01(\t\x12\t\n\x01\x62\x18\x02 \x01(\t\x12\x16\n\x0e\x62\x61ndwidth_gbps\x18\x03 \x01(\x01\x12\x12\n\nlatency_ms\x18\x04 \x01(\x01\x12\x13\n\x0byuan_per_gb\x18\x05 \x01(\x01\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x0c\n\x04\x64own\x18\x07 \x01(\x08\x12\x14\n\x0c\x63\x61rried_gbps\x18\x08 \x01(\x01\"L\n\x07Network\x12#\n\x05nodes\x18\x01 \x03(\x0b\x32\x14.suan.v1.NetworkNode\x12\x1c\n\x05links\x18\x02 \x03(\x0b\x32\r.suan.v1.Linkb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NETWORKNODE']._serialized_start=34
   _globals['_NETWORKNODE']._serialized_end=140
-  _globals['_LINK']._serialized_start=142
-  _globals['_LINK']._serialized_end=251
-  _globals['_NETWORK']._serialized_start=253
-  _globals['_NETWORK']._serialized_end=329
+  _globals['_LINK']._serialized_start=143
+  _globals['_LINK']._serialized_end=288
+  _globals['_NETWORK']._serialized_start=290
+  _globals['_NETWORK']._serialized_end=366
 # @@protoc_insertion_point(module_scope)

@@ -23,20 +23,24 @@ class NetworkNode(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., latitude: _Optional[float] = ..., longitude: _Optional[float] = ..., hub: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
 
 class Link(_message.Message):
-    __slots__ = ("a", "b", "bandwidth_gbps", "latency_ms", "yuan_per_gb", "source")
+    __slots__ = ("a", "b", "bandwidth_gbps", "latency_ms", "yuan_per_gb", "source", "down", "carried_gbps")
     A_FIELD_NUMBER: _ClassVar[int]
     B_FIELD_NUMBER: _ClassVar[int]
     BANDWIDTH_GBPS_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     YUAN_PER_GB_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DOWN_FIELD_NUMBER: _ClassVar[int]
+    CARRIED_GBPS_FIELD_NUMBER: _ClassVar[int]
     a: str
     b: str
     bandwidth_gbps: float
     latency_ms: float
     yuan_per_gb: float
     source: str
-    def __init__(self, a: _Optional[str] = ..., b: _Optional[str] = ..., bandwidth_gbps: _Optional[float] = ..., latency_ms: _Optional[float] = ..., yuan_per_gb: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...
+    down: bool
+    carried_gbps: float
+    def __init__(self, a: _Optional[str] = ..., b: _Optional[str] = ..., bandwidth_gbps: _Optional[float] = ..., latency_ms: _Optional[float] = ..., yuan_per_gb: _Optional[float] = ..., source: _Optional[str] = ..., down: _Optional[bool] = ..., carried_gbps: _Optional[float] = ...) -> None: ...
 
 class Network(_message.Message):
     __slots__ = ("nodes", "links")

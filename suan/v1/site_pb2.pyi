@@ -14,8 +14,16 @@ class Supernode(_message.Message):
     nodes_by_free: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, name: _Optional[str] = ..., nodes_by_free: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class Release(_message.Message):
+    __slots__ = ("cards", "ends_at")
+    CARDS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    cards: int
+    ends_at: float
+    def __init__(self, cards: _Optional[int] = ..., ends_at: _Optional[float] = ...) -> None: ...
+
 class Pool(_message.Message):
-    __slots__ = ("name", "accelerator", "cards_per_node", "cards_total", "cards_usable", "supernodes", "cpus_per_node", "memory_gib_per_node", "yuan_per_card_hour", "utilisation", "linearity", "raw_name")
+    __slots__ = ("name", "accelerator", "cards_per_node", "cards_total", "cards_usable", "supernodes", "cpus_per_node", "memory_gib_per_node", "yuan_per_card_hour", "utilisation", "linearity", "raw_name", "time_limit_seconds_max", "releases", "software")
     class LinearityEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +43,9 @@ class Pool(_message.Message):
     UTILISATION_FIELD_NUMBER: _ClassVar[int]
     LINEARITY_FIELD_NUMBER: _ClassVar[int]
     RAW_NAME_FIELD_NUMBER: _ClassVar[int]
+    TIME_LIMIT_SECONDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    RELEASES_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     name: str
     accelerator: str
     cards_per_node: int
@@ -47,10 +58,13 @@ class Pool(_message.Message):
     utilisation: float
     linearity: _containers.ScalarMap[int, float]
     raw_name: str
-    def __init__(self, name: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards_per_node: _Optional[int] = ..., cards_total: _Optional[int] = ..., cards_usable: _Optional[int] = ..., supernodes: _Optional[_Iterable[_Union[Supernode, _Mapping]]] = ..., cpus_per_node: _Optional[int] = ..., memory_gib_per_node: _Optional[float] = ..., yuan_per_card_hour: _Optional[float] = ..., utilisation: _Optional[float] = ..., linearity: _Optional[_Mapping[int, float]] = ..., raw_name: _Optional[str] = ...) -> None: ...
+    time_limit_seconds_max: float
+    releases: _containers.RepeatedCompositeFieldContainer[Release]
+    software: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards_per_node: _Optional[int] = ..., cards_total: _Optional[int] = ..., cards_usable: _Optional[int] = ..., supernodes: _Optional[_Iterable[_Union[Supernode, _Mapping]]] = ..., cpus_per_node: _Optional[int] = ..., memory_gib_per_node: _Optional[float] = ..., yuan_per_card_hour: _Optional[float] = ..., utilisation: _Optional[float] = ..., linearity: _Optional[_Mapping[int, float]] = ..., raw_name: _Optional[str] = ..., time_limit_seconds_max: _Optional[float] = ..., releases: _Optional[_Iterable[_Union[Release, _Mapping]]] = ..., software: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SiteFacts(_message.Message):
-    __slots__ = ("city", "region", "pue", "grid_kg_per_kwh", "failures_per_card_day", "restart_seconds", "tenants_allowed", "tenants_denied", "time_limit_seconds_max", "agent_version", "backend", "paused")
+    __slots__ = ("city", "region", "pue", "grid_kg_per_kwh", "failures_per_card_day", "restart_seconds", "tenants_allowed", "tenants_denied", "time_limit_seconds_max", "agent_version", "backend", "paused", "rules", "checkpoint_gb_per_second", "egress_yuan_per_gb")
     CITY_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     PUE_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +77,9 @@ class SiteFacts(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_GB_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_YUAN_PER_GB_FIELD_NUMBER: _ClassVar[int]
     city: str
     region: str
     pue: float
@@ -75,7 +92,10 @@ class SiteFacts(_message.Message):
     agent_version: str
     backend: str
     paused: bool
-    def __init__(self, city: _Optional[str] = ..., region: _Optional[str] = ..., pue: _Optional[float] = ..., grid_kg_per_kwh: _Optional[float] = ..., failures_per_card_day: _Optional[float] = ..., restart_seconds: _Optional[float] = ..., tenants_allowed: _Optional[_Iterable[str]] = ..., tenants_denied: _Optional[_Iterable[str]] = ..., time_limit_seconds_max: _Optional[float] = ..., agent_version: _Optional[str] = ..., backend: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
+    rules: _containers.RepeatedScalarFieldContainer[str]
+    checkpoint_gb_per_second: float
+    egress_yuan_per_gb: float
+    def __init__(self, city: _Optional[str] = ..., region: _Optional[str] = ..., pue: _Optional[float] = ..., grid_kg_per_kwh: _Optional[float] = ..., failures_per_card_day: _Optional[float] = ..., restart_seconds: _Optional[float] = ..., tenants_allowed: _Optional[_Iterable[str]] = ..., tenants_denied: _Optional[_Iterable[str]] = ..., time_limit_seconds_max: _Optional[float] = ..., agent_version: _Optional[str] = ..., backend: _Optional[str] = ..., paused: _Optional[bool] = ..., rules: _Optional[_Iterable[str]] = ..., checkpoint_gb_per_second: _Optional[float] = ..., egress_yuan_per_gb: _Optional[float] = ...) -> None: ...
 
 class Site(_message.Message):
     __slots__ = ("name", "state", "facts", "pools", "last_heard_at", "cards_leased", "attempts", "reason", "registered_at", "certificate_fingerprint", "drain_by")

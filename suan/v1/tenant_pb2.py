@@ -24,13 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14suan/v1/tenant.proto\x12\x07suan.v1\"R\n\x06Tenant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fqueued_jobs_max\x18\x02 \x01(\r\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\x11\n\tsuspended\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14suan/v1/tenant.proto\x12\x07suan.v1\"\x96\x01\n\x06Tenant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fqueued_jobs_max\x18\x02 \x01(\r\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\x11\n\tsuspended\x18\x04 \x01(\x08\x12\x1e\n\x06quotas\x18\x05 \x03(\x0b\x32\x0e.suan.v1.Quota\x12\"\n\x08projects\x18\x06 \x03(\x0b\x32\x10.suan.v1.Project\"G\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x1e\n\x06quotas\x18\x03 \x03(\x0b\x32\x0e.suan.v1.Quota\"_\n\x05Quota\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x12\n\nguaranteed\x18\x02 \x01(\x01\x12\x17\n\nborrow_max\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04unit\x18\x04 \x01(\tB\r\n\x0b_borrow_maxb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suan.v1.tenant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TENANT']._serialized_start=33
-  _globals['_TENANT']._serialized_end=115
+  _globals['_TENANT']._serialized_start=34
+  _globals['_TENANT']._serialized_end=184
+  _globals['_PROJECT']._serialized_start=186
+  _globals['_PROJECT']._serialized_end=257
+  _globals['_QUOTA']._serialized_start=259
+  _globals['_QUOTA']._serialized_end=354
 # @@protoc_insertion_point(module_scope)

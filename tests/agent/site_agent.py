@@ -62,14 +62,14 @@ async def agent(
     """A running agent, with its control socket; ends as by SIGTERM."""
     state_directory = StateDirectory(settings.state_dir)
     try:
+        survey = Survey(settings)
         outside = Outside(
             lambda: grpc.aio.insecure_channel(address),
             lambda: Unavailable("nothing answers", "", "BrokerUnreachable"),
-            backend_of(settings, os.environ),
+            backend_of(settings, os.environ, survey),
             staging or staging_of(settings),
             QUICK,
         )
-        survey = Survey(settings)
         daemon = assemble(settings, state_directory, survey, outside)
         operator = Operator(
             daemon, profile_of(settings, state_directory.agent_id), settings.state_dir

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.assembly import profile_of
 from agent.config import AgentConfig, load_config
 from agent.config_fields import PROBE_KINDS
 from agent.inventory import DeclaredNode
@@ -133,7 +134,7 @@ def test_all_problems_at_once_with_lines_and_advice(tmp_path: Path) -> None:
         "brokr: x:1\n"
         "state_dir: s\n"
         "grace_seconds: -3\n"
-        "backend: slurm\n"
+        "backend: slrum\n"
         "environment: {SUAN_SITE: moon}\n"
         "pools:\n"
         "  - name: a\n"
@@ -205,3 +206,10 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_every_probe_can_be_named() -> None:
     assert set(PROBE_KINDS) == set(PROBES)
+
+
+def test_a_pool_s_software_and_the_storage_s_bandwidth_are_told(tmp_path: Path) -> None:
+    text = MINIMAL.replace("nodes: 2", "nodes: 2, software: [dtk-25.04, dtk-24.04.3]")
+    config = read(tmp_path, text + "checkpoint_gb_per_second: 20\n")
+    assert config.declared_pools[0].software == ("dtk-25.04", "dtk-24.04.3")
+    assert profile_of(config, "a").checkpoint_gb_per_second == 20.0

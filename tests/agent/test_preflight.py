@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from agent import preflight as module
+from agent.check import Check, Status
 from agent.config import AgentConfig, load_config
-from agent.preflight import Check, Status, preflight, worst
+from agent.preflight import preflight, worst
 from agent.probes import tools
 from suan.catalogue import load
 
@@ -75,10 +76,10 @@ async def test_a_fit_machine(tmp_path: Path, npu_smi: Path) -> None:
     assert [check.name for check in checks] == [
         "backend",
         "fence",
-        "disk",
-        "clock",
         "accelerators p",
         "names",
+        "disk",
+        "clock",
         "network",
     ]
     bad = [check for check in checks if check.status is not Status.OK and check.name != "clock"]
@@ -147,7 +148,7 @@ def test_a_disk_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "FREE_BYTES_MIN", 1 << 62)
     assert module.check_disk(tmp_path).status is Status.FAIL
     assert module.check_disk(Path("/proc/1")).status is Status.FAIL
-    monkeypatch.setattr(module, "_file_system", lambda place: "nfs4")
+    monkeypatch.setattr(module, "file_system", lambda place: "nfs4")
     assert "local disk" in module.check_disk(tmp_path).hint
 
 

@@ -4,35 +4,32 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from processes import alive, until
-from support_slurm import ASCEND, SlurmSite, missing_tools, running_slurm
+from slurm_runs import JOB, NODES, backend, lease, order
 
-from agent.backends import BackendRefused, Exit, Launch, NodeShare, Phase, Reason, RunOrder, Stream
+from agent.backends import BackendRefused, Exit, Launch, Phase, Reason, Stream
 from agent.backends.slurm.backend import SlurmBackend
-from agent.backends.slurm.command import NodePlace, SlurmSettings
-from agent.clock import lease_now
-from agent.probes.slurm_capacity import CardType
+from agent.backends.slurm.command import NodePlace
+from agent.probes.slurm_poll import SlurmPoll
 from agent.probes.slurm_read import Slurm
 from agent.probes.tools import ProbeFailed
-from agent.slurm_survey import SlurmSurvey
+from agent.slurm_survey import SlurmSurvey, names_from
+from bench.slurm_site import SlurmSite, missing_tools, running_slurm
+from suan import catalogue
 
-JOB = "0192f3a4-7777-7abc-8def-000000000001"
-NODES = tuple(NodeShare(name, "127.0.0.1", (0, 1)) for name in ASCEND.names)
-PLACES = {name: NodePlace("ascend", "npu:910b") for name in ASCEND.names}
 PATIENCE_SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
-    bool(missing_tools()), reason=f"Slurm is not installed here: {', '.join(missing_tools())}"
+    bool(missing_tools()), reason="needs Slurm: deploy/servers.sh installs it"
 )
 
 
@@ -45,34 +42,6 @@ def slurm_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmSite]:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "état 站点"
-
-
-def order(run: str, epoch: int = 1, **fields: Any) -> RunOrder:
-    given = {"nodes": NODES[:1], "cards_per_node": 2, "kind": "npu", "grace_seconds": 20.0}
-    return RunOrder(f"suan-{JOB}-{epoch}", JOB, epoch, "shenzhen", run=run, **(given | fields))
-
-
-def lease(seconds: float = 600.0) -> float:
-    return lease_now() + seconds
-
-
-@asynccontextmanager
-async def backend(
-    site: SlurmSite, state: Path, way: Slurm | None = None
-) -> AsyncIterator[SlurmBackend]:
-    opened = SlurmBackend(
-        state,
-        {"PATH": os.environ["PATH"], "HOME": "/root", "AGENT_KEY": "hunter2"},
-        {"HF_HUB_OFFLINE": "1"},
-        SlurmSettings(PLACES, python=sys.executable),
-        way or Slurm(site.environment),
-        query_seconds=0.5,
-    )
-    await opened.open()
-    try:
-        yield opened
-    finally:
-        await opened.close()
 
 
 async def next_exit(of: SlurmBackend) -> Exit:
@@ -196,10 +165,33 @@ async def test_a_run_that_waits_is_stopped_for_good(slurm_site: SlurmSite, state
         assert (await next_exit(slurm)).name == first.name
 
 
+async def test_a_run_that_waits_too_long_is_given_back(slurm_site: SlurmSite, state: Path) -> None:
+    async with backend(slurm_site, state, wait_seconds_max=1.0) as slurm:
+        slurm_site.call(
+            "sbatch",
+            "-p",
+            "ascend",
+            "-o",
+            "/dev/null",
+            "--wrap=sleep 600",
+            "--gres=npu:910b:8",
+            "-wnpu1",
+        )
+        wish = order("echo never")
+        await slurm.submit(wish, lease())
+        ended = await next_exit(slurm)
+        assert (ended.reason, ended.detail) == (Reason.STOPPED, "NotEnoughCards")
+        assert ended.started_at == 0.0
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while wish.name in job_names(slurm_site, "PENDING"):
+                await asyncio.sleep(0.1)
+        slurm_site.call("scancel", "--name=wrap")
+
+
 async def test_a_lease_that_is_not_renewed_ends_the_run(slurm_site: SlurmSite, state: Path) -> None:
     async with backend(slurm_site, state) as slurm:
         wish = order("while :; do sleep 0.05; done", grace_seconds=1.0)
-        await slurm.submit(wish, lease(6.0))
+        await slurm.submit(wish, lease(3.0))
         assert (await next_exit(slurm)).reason is Reason.LEASE_ENDED
 
 
@@ -243,45 +235,13 @@ async def test_a_submission_without_an_answer(
             assert await log(slurm, wish.name) == "once\n"
 
 
-DYING_AGENT = """
-import asyncio, os, signal, sys
-from pathlib import Path
-sys.path[:0] = [{tests!r}]
-import test_slurm_backend as tests
-from agent.backends.slurm.backend import SlurmBackend
-from agent.backends.slurm.command import SlurmSettings
-from agent.probes.slurm_read import Slurm
-
-class Dying(Slurm):
-    async def call(self, tool, *arguments, text=b""):
-        if tool == "sbatch" and {after!r}:
-            await super().call(tool, *arguments, text=text)
-        if tool == "sbatch":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return await super().call(tool, *arguments, text=text)
-
-async def main():
-    settings = SlurmSettings(tests.PLACES, python=sys.executable)
-    backend = SlurmBackend(Path({state!r}), {{}}, {{}}, settings, Dying({environment!r}))
-    await backend.open()
-    await backend.submit(tests.order("echo once"), tests.lease())
-
-asyncio.run(main())
-"""
-
-
 @pytest.mark.parametrize("after", [False, True])
 async def test_an_agent_killed_in_the_middle_of_a_submission(
     slurm_site: SlurmSite, state: Path, after: bool
 ) -> None:
-    script = DYING_AGENT.format(
-        tests=str(Path(__file__).parent),
-        after=after,
-        state=str(state),
-        environment=slurm_site.environment,
-    )
-    root = str(Path(__file__).parents[2])
-    died = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script], cwd=root, env={})
+    command = [sys.executable, "-m", "tests.agent.slurm_runs", state, slurm_site.conf]
+    command.append("after" if after else "before")
+    died = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env={})
     assert died.returncode == -signal.SIGKILL
     async with backend(slurm_site, state) as slurm:
         await slurm.submit(order("echo twice"), lease())
@@ -316,8 +276,8 @@ async def test_slurm_refuses(slurm_site: SlurmSite, state: Path) -> None:
 
 
 async def test_what_is_offered(slurm_site: SlurmSite) -> None:
-    cards = {"npu:910b": CardType("ascend-910b", "npu"), "dcu:k100": CardType("hygon-k100", "dcu")}
-    survey = SlurmSurvey("shenzhen", Slurm(slurm_site.environment), cards)
+    poll = SlurmPoll(Slurm(slurm_site.environment), 0.0)
+    survey = SlurmSurvey("shenzhen", poll, names_from(catalogue.load(), {}))
     until(lambda: not slurm_site.call("squeue", "-h").strip(), "the queue to be empty")
 
     def usable() -> dict[str, int]:
@@ -334,8 +294,18 @@ async def test_what_is_offered(slurm_site: SlurmSite) -> None:
         assert await survey.look(nobody)
         assert usable() == {"ascend": 8, "hygon": 1}
         assert survey.found.unknown_gres == ()
-        assert [(release.node, release.cards) for release in survey.releases] == [("dcu1", 3)]
-        assert survey.places["npu1"] == NodePlace("ascend", "npu:910b", 2, 500)
+        (release,) = survey.releases["hygon"]
+        assert release.cards == 3
+        assert 0 < release.ends_at - time.time() <= 480
+        pools = {pool.name: pool for pool in survey.inventory().pools()}
+        assert pools["hygon"].releases == (release,)
+        assert pools["ascend"].time_limit_seconds_max == 259200.0
+        assert survey.settings().places["npu1"] == NodePlace("ascend", "npu:910b", 2, 500, 259200.0)
+        assert survey.rules == (
+            "memory ≤ 3888 MiB per CPU",
+            "ascend: run time ≤ 3 d",
+            "hygon: run time ≤ 1 d",
+        )
     finally:
         slurm_site.call("scontrol", "update", "NodeName=npu2", "State=RESUME")
         slurm_site.call("scancel", "--user=root")

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.backends import NodeShare
 from agent.inventory import Inventory
 from agent.probes import slurm, slurm_json
-from agent.probes.slurm import Gres, SlurmJob, SlurmNode, SlurmPartition, SlurmUnreadable
-from agent.probes.slurm_capacity import (
-    CardType,
+from agent.probes.slurm import (
+    SlurmFrame,
+    SlurmJob,
+    SlurmNode,
+    SlurmPartition,
+    SlurmQos,
     SlurmView,
-    conditions,
-    discover,
-    is_ours,
-    releases,
 )
+from agent.probes.slurm_capacity import CardType, PartitionOffer, discover
+from agent.probes.slurm_notation import (
+    Gres,
+    SlurmUnreadable,
+    hosts,
+    parse_duration,
+    parse_gres,
+    parse_states,
+)
+from agent.probes.slurm_rules import refused_accounts, rules_of, time_limit_seconds
+from agent.probes.slurm_usage import RELEASES_MAX, conditions, is_ours, releases
+from scheduler.model import Release
 
 FIXTURES = Path(__file__).parent / "fixtures" / "slurm"
-CARDS = {"npu:910b": CardType("ascend-910b", "npu"), "dcu:k100": CardType("hygon-k100", "dcu")}
+CARDS = {
+    "npu:910b": CardType("ascend-910b", "npu"),
+    "dcu:k100": CardType("hygon-k100", "dcu"),
+}.get
 ENDS_AT = 1762007200.0
 
 
@@ -34,11 +50,10 @@ def nobody(pool: str, node: str) -> frozenset[int]:
 
 def recorded() -> SlurmView:
     return SlurmView(
-        (22, 5),
+        SlurmFrame((22, 5), {}),
         slurm.parse_nodes(text("22.05-nodes.txt")),
         slurm.parse_partitions(text("22.05-partitions.txt")),
         slurm_json.parse_jobs(text("22.05-squeue.json")),
-        {},
     )
 
 
@@ -46,7 +61,7 @@ def documented(version: str) -> SlurmView:
     nodes = slurm_json.parse_nodes(text(f"{version}-nodes.json"))
     partition = SlurmPartition("ascend", up=True, nodes=tuple(node.name for node in nodes))
     jobs = slurm_json.parse_jobs(text(f"{version}-squeue.json"))
-    return SlurmView((23, 2), nodes, (partition,), jobs, {})
+    return SlurmView(SlurmFrame((23, 2), {}), nodes, (partition,), jobs)
 
 
 # --- the small languages ----------------------------------------------------------
@@ -69,17 +84,17 @@ def documented(version: str) -> SlurmView:
     ],
 )
 def test_gres(words: str, found: list[tuple[str, str, int, list[int]]]) -> None:
-    read = [(g.name, g.model, g.count, sorted(g.indices)) for g in slurm.parse_gres(words)]
+    read = [(g.name, g.model, g.count, sorted(g.indices)) for g in parse_gres(words)]
     assert read == found
 
 
 def test_hosts() -> None:
-    names = slurm.hosts("n[1-3,07],gpu2,r[1-2]n[1-2]")
+    names = hosts("n[1-3,07],gpu2,r[1-2]n[1-2]")
     assert names == ["n1", "n2", "n3", "n07", "gpu2", "r1n1", "r1n2", "r2n1", "r2n2"]
-    assert slurm.hosts("(null)") == []
+    assert hosts("(null)") == []
     for nonsense in ("n[x-y]", "n[1-99999999]"):
         with pytest.raises(SlurmUnreadable):
-            slurm.hosts(nonsense)
+            hosts(nonsense)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +110,7 @@ def test_hosts() -> None:
     ],
 )
 def test_duration(words: str, seconds: float | None) -> None:
-    assert slurm.parse_duration(words) == seconds
+    assert parse_duration(words) == seconds
 
 
 @pytest.mark.parametrize(
@@ -115,7 +130,7 @@ def test_duration(words: str, seconds: float | None) -> None:
     ],
 )
 def test_usable_states(state: str, usable: bool) -> None:
-    node = SlurmNode("n1", "n1", slurm.parse_states(state), ("p",), 1, 1, ())
+    node = SlurmNode("n1", "n1", parse_states(state), ("p",), 1, 1, ())
     assert node.usable is usable
 
 
@@ -223,20 +238,23 @@ def test_pools_are_partitions() -> None:
 
 
 def test_unknown_cards_are_told() -> None:
-    found = discover(recorded(), {"npu:910b": CARDS["npu:910b"]})
+    found = discover(recorded(), {"npu:910b": CARDS("npu:910b")}.get)
     assert [pool.declared.name for pool in found.pools] == ["ascend"]
     assert found.unknown_gres == ("dcu:k100",)
 
 
 def test_only_the_partitions_that_are_named() -> None:
-    found = discover(recorded(), CARDS, partitions=("hygon", "not-there"))
-    assert [pool.declared.name for pool in found.pools] == ["hygon"]
+    offers = [PartitionOffer("hygon", "dcu-train"), PartitionOffer("not-there")]
+    found = discover(recorded(), CARDS, offers)
+    assert [pool.declared.name for pool in found.pools] == ["dcu-train"]
+    assert found.pools[0].partition.name == "hygon"
+    assert found.unknown_partitions == ("not-there",)
 
 
 def test_a_node_of_two_partitions_counts_once() -> None:
     view = recorded()
     again = SlurmPartition("debug", up=True, nodes=("npu1", "npu2"))
-    both = SlurmView(view.version, view.nodes, (*view.partitions, again), view.jobs, {})
+    both = replace(view, partitions=(*view.partitions, again))
     assert sum(pool.declared.cards for pool in discover(both, CARDS).pools) == 20
 
 
@@ -247,7 +265,8 @@ def test_two_shapes_in_one_partition_are_two_pools() -> None:
         )
         for count in (4, 8)
     )
-    view = SlurmView((22, 5), nodes, (SlurmPartition("p", True, ("n4", "n8")),), (), {})
+    partition = SlurmPartition("p", True, ("n4", "n8"))
+    view = SlurmView(SlurmFrame((22, 5), {}), nodes, (partition,), ())
     names = [pool.declared.name for pool in discover(view, CARDS).pools]
     assert names == ["p-910b-4", "p-910b-8"]
 
@@ -258,10 +277,12 @@ def test_leaf_switches_are_supernodes() -> None:
         "SwitchName=s2 Level=0 LinkSpeed=1 Nodes=npu2\n"
         "SwitchName=top Level=1 LinkSpeed=1 Nodes=npu[1-2] Switches=s[1-2]\n"
     )
-    view = recorded()
-    switched = SlurmView(view.version, view.nodes, view.partitions, view.jobs, leaves)
-    ascend = discover(switched, CARDS, supernodes={"npu2": "declared"}).pools[0].declared
-    assert [node.supernode for node in ascend.nodes] == ["s1", "declared"]
+    switched = replace(recorded(), frame=SlurmFrame((22, 5), leaves))
+    ascend = discover(switched, CARDS).pools[0].declared
+    assert [node.supernode for node in ascend.nodes] == ["s1", "s2"]
+    declared = [PartitionOffer("ascend", supernode_nodes=2)]
+    ascend = discover(switched, CARDS, declared).pools[0].declared
+    assert {node.supernode for node in ascend.nodes} == {"ascend-s0"}
 
 
 def test_drained_nodes_and_local_jobs_are_kept_out_of_the_offer() -> None:
@@ -288,7 +309,7 @@ def test_our_own_runs_are_not_local_jobs(version: str) -> None:
 
 def test_cards_that_slurm_names_are_the_ones_kept_back() -> None:
     view = documented("23.02")
-    alone = SlurmView(view.version, view.nodes, view.partitions, view.jobs[:1], {})
+    alone = replace(view, jobs=view.jobs[:1])
     condition = conditions(alone, discover(alone, CARDS).pools, nobody)[0]
     assert condition.kept_back == frozenset({0, 1, 2, 3})
 
@@ -296,14 +317,109 @@ def test_cards_that_slurm_names_are_the_ones_kept_back() -> None:
 def test_a_vanished_node_and_a_closed_partition_offer_nothing() -> None:
     view = recorded()
     pools = discover(view, CARDS).pools
-    gone = SlurmView(view.version, view.nodes[1:], view.partitions, view.jobs, {})
+    gone = replace(view, nodes=view.nodes[1:])
     by_node = {found.node: found for found in conditions(gone, pools, nobody)}
     assert len(by_node["dcu1"].faulty) == 4
-    closed = SlurmView(view.version, view.nodes, (), view.jobs, {})
+    closed = replace(view, partitions=())
     assert all(len(found.faulty) >= 4 for found in conditions(closed, pools, nobody))
 
 
 def test_releases_by_time_limit() -> None:
     view = documented("24.05")
-    (release,) = releases(view, discover(view, CARDS).pools)
-    assert (release.node, release.cards, release.at) == ("npu1", 3, ENDS_AT)
+    by_pool = releases(view, discover(view, CARDS).pools)
+    assert by_pool == {"ascend": (Release(3, ENDS_AT + 20),)}  # the next whole minute
+
+
+def test_many_releases_are_told_in_few() -> None:
+    view = documented("24.05")
+    gres = (Gres("npu", "910b", 1),)
+    jobs = tuple(
+        SlurmJob(n, "local", "RUNNING", ("npu1",), gres, ENDS_AT + 61.0 * n) for n in range(1000)
+    )
+    ends = releases(replace(view, jobs=jobs), discover(view, CARDS).pools)["ascend"]
+    assert len(ends) == RELEASES_MAX
+    assert sum(release.cards for release in ends) == 1000
+    assert list(ends) == sorted(ends, key=lambda release: release.ends_at)
+    assert ends[-1].ends_at >= ENDS_AT + 61.0 * 999
+
+
+def test_jobs_that_wait_or_are_over_hold_nothing() -> None:
+    view = documented("24.05")
+    pools = discover(view, CARDS).pools
+    local = view.jobs[0]
+    for state in ("PENDING", "COMPLETED", "CANCELLED", "NODE_FAIL"):
+        assert releases(replace(view, jobs=(replace(local, state=state),)), pools) == {}
+    for state in ("COMPLETING", "SUSPENDED", "A_STATE_OF_TOMORROW"):
+        assert releases(replace(view, jobs=(replace(local, state=state),)), pools)
+
+
+def test_the_federation_holds_no_more_than_its_share() -> None:
+    view = replace(recorded(), jobs=())
+    nodes = tuple(
+        replace(node, gres_used=(), states=frozenset({"IDLE"}), gres_drained=())
+        for node in view.nodes
+    )
+    view = replace(view, nodes=nodes)
+    offers = [PartitionOffer("ascend", share=0.6), PartitionOffer("hygon", share=0.0)]
+    pools = discover(view, CARDS, offers).pools
+    declared = [pool.declared for pool in pools]
+
+    def offered(held: int) -> dict[str, int]:
+        def holds(pool: str, node: str) -> frozenset[int]:
+            return frozenset(range(held)) if node == "npu1" else frozenset()
+
+        inventory = Inventory("s", declared, conditions(view, pools, holds))
+        shares = [NodeShare("npu1", "", tuple(range(held)))]
+        inventory.occupy("ascend", shares)
+        return {pool.name: pool.cards_free for pool in inventory.pools()}
+
+    assert offered(0) == {"ascend": 9, "hygon": 0}  # 0.6 of 16
+    assert offered(5) == {"ascend": 4, "hygon": 0}
+    busy = replace(view, jobs=documented("24.05").jobs)
+    assert releases(busy, pools) == {}  # what comes free is the site's own
+
+
+# --- its rules ----------------------------------------------------------------------
+
+QOS = """Current Association Manager state
+
+QOS Records
+
+QOS=short(3)
+    UsageRaw=0.000000
+    GrpJobs=N(0) GrpTRES=cpu=N(0)
+    MaxWallPJ=120
+    MaxTRESPJ=
+    MinTRESPJ=cpu=1,gres/dcu=1
+QOS=normal(1)
+    MaxWallPJ=
+    MinTRESPJ=
+"""
+
+
+def test_rules_of_a_quality_of_service() -> None:
+    short, normal = slurm.parse_qos(QOS)
+    assert short == SlurmQos("short", 7200.0, (Gres("dcu", "", 1),))
+    assert normal == SlurmQos("normal")
+    assert slurm.parse_qos("\nNo QOS currently cached in Slurm.\n\n") == ()
+
+
+def test_what_is_told_of_rules() -> None:
+    frame = SlurmFrame((22, 5), {}, 3888, slurm.parse_qos(QOS))
+    strict = SlurmPartition(
+        "p", True, (), 259200.0, 4, accounts_allowed=("lab", "guests"), qos="short"
+    )
+    loose = SlurmPartition("q", True, ())
+    assert time_limit_seconds(strict, frame) == 7200.0  # the shorter of the two
+    assert rules_of({"dcu-train": strict, "q": loose}, frame) == (
+        "memory ≤ 3888 MiB per CPU",
+        "dcu-train: run time ≤ 2 h · nodes ≤ 4 · cards ≥ 1 dcu · accounts lab, guests only",
+    )
+    assert refused_accounts(strict, ["lab", "other"]) == ("other",)
+
+
+def test_rules_bound_what_is_offered() -> None:
+    frame = SlurmFrame((22, 5), {}, memory_mib_per_cpu_max=100)
+    (ascend, _) = discover(replace(recorded(), frame=frame), CARDS).pools
+    assert ascend.declared.memory_gib_per_node == 1600 / 1024  # 16 CPUs
+    assert ascend.declared.time_limit_seconds_max == 259200.0

@@ -11,7 +11,9 @@ from agent.backends import BackendRefused, Exit, NodeShare, Reason, RunOrder
 from agent.backends.rundir import RunDirectory
 from agent.backends.slurm.command import NodePlace, SlurmSettings, batch_script, sbatch_arguments
 from agent.backends.slurm.layout import TOLD_TO_END
-from agent.backends.slurm.verdict import SLURM_SAYS, JobWord, judged, parse_words
+from agent.backends.slurm.verdict import SLURM_SAYS, judged, words_of
+from agent.probes.slurm import SlurmJob, parse_jobs
+from agent.supervisor.outcomes import outcome_of
 
 NAME = "suan-j1-1"
 RUN = RunDirectory(Path("/shared/runs") / NAME)
@@ -33,6 +35,10 @@ def ended(reason: Reason, code: int = 0, signal: int = 0, detail: str = "") -> E
 def order(*nodes: str, **fields: Any) -> RunOrder:
     shares = tuple(NodeShare(node, node, (0, 1)) for node in nodes)
     return RunOrder(NAME, "j1", 1, "s", shares, 2, "true", **fields)
+
+
+def word_of(state: str) -> SlurmJob:
+    return SlurmJob(1, NAME, state)
 
 
 TOLD = ended(Reason.STOPPED, detail=TOLD_TO_END)
@@ -57,16 +63,23 @@ MISSING = ended(Reason.UNKNOWN, 137, 9, f"{SLURM_SAYS}it")
     ],
 )
 def test_slurms_word(told: Exit, state: str, reason: Reason) -> None:
-    assert judged(told, JobWord("1", state, ""), "").reason is reason
+    assert judged(told, word_of(state), "").reason is reason
 
 
-def test_the_site_stopping_it_is_no_fault_of_the_user() -> None:
-    for word in (JobWord("1", "PREEMPTED", ""), JobWord("1", "CANCELLED", ""), None):
-        assert judged(TOLD, word, "").detail == "SitePaused"
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("PREEMPTED", "SitePreempted"), ("CANCELLED", "SitePaused"), ("", "SitePaused")],
+)
+def test_the_site_stopping_it_is_no_fault_of_the_user(state: str, code: str) -> None:
+    stopped = judged(TOLD, word_of(state) if state else None, "")
+    outcome, failure = outcome_of(stopped, "")
+    assert (outcome, stopped.detail) == ("preempted", code)
+    assert failure is not None
+    assert (failure.category, failure.code) == ("site", code)
 
 
 def test_our_own_wish_is_the_reason() -> None:
-    word = JobWord("1", "CANCELLED", "")
+    word = word_of("CANCELLED")
     for told in (TOLD, MISSING, ended(Reason.LAUNCH_FAILED)):
         stopped = judged(told, word, "Preempted")
         assert (stopped.reason, stopped.detail) == (Reason.STOPPED, "Preempted")
@@ -74,16 +87,19 @@ def test_our_own_wish_is_the_reason() -> None:
 
 
 def test_words_by_name() -> None:
-    words = parse_words(f"3|PENDING|Priority|{NAME}\n7|NODE_FAIL|None|a|b\n9|RUNNING|None|{NAME}\n")
-    assert words[NAME] == JobWord("9", "RUNNING", "None")
-    assert words["a|b"].is_over
-    assert not words["a|b"].is_proof
-    with pytest.raises(ValueError, match="squeue"):
-        parse_words("slurm_load_jobs error: Unable to contact slurm controller")
+    said = f"3|PENDING|Priority||N/A|N/A|{NAME}\n7|RUNNING|None|n1|N/A|NONE|theirs\n"
+    words = words_of(parse_jobs(said + f"9|RUNNING|None|n1|N/A|NONE|{NAME}\n"))
+    assert {name: word.id for name, word in words.items()} == {NAME: 9}
+
+
+def test_a_lost_node_is_no_proof() -> None:
+    assert word_of("NODE_FAIL").is_over
+    assert not word_of("NODE_FAIL").is_proof
+    assert word_of("COMPLETED").is_proof
 
 
 def test_a_state_of_tomorrow_is_no_proof_of_an_end() -> None:
-    assert not JobWord("1", "EVAPORATED", "").is_over
+    assert not word_of("EVAPORATED").is_over
 
 
 def test_the_options_of_sbatch() -> None:
@@ -104,7 +120,22 @@ def test_the_options_of_sbatch() -> None:
     ):
         assert option in options
     assert "--account=guests" in sbatch_arguments(order("d1", tenant="x"), RUN, SETTINGS)
-    assert not [o for o in sbatch_arguments(order("d1"), RUN, SETTINGS) if "--time" in o]
+
+
+@pytest.mark.parametrize(
+    ("limit_seconds", "allowed_seconds", "minutes"),
+    [
+        (3600.0, 0.0, "62"),
+        (3600.0, 3600.0, "60"),  # the margin would be more than is allowed
+        (3600.0, 86400.0, "62"),
+        (0.0, 86400.0, "1440"),
+        (0.0, 0.0, "UNLIMITED"),
+    ],
+)
+def test_the_time_limit(limit_seconds: float, allowed_seconds: float, minutes: str) -> None:
+    place = NodePlace("p", "npu", seconds_max=allowed_seconds)
+    wish = order("n1", time_limit_seconds=limit_seconds, grace_seconds=30.0)
+    assert f"--time={minutes}" in sbatch_arguments(wish, RUN, SlurmSettings({"n1": place}))
 
 
 def test_a_gang_of_two_partitions_is_refused() -> None:
@@ -116,5 +147,10 @@ def test_a_gang_of_two_partitions_is_refused() -> None:
 
 def test_the_script_quotes_its_places() -> None:
     script = batch_script(order("n1"), Path("/a b/état"), Path("/a b/tools"), SETTINGS)
-    assert script.startswith("#!/bin/sh\nexec srun ")
+    assert script.startswith("#!/bin/sh\nexec python3 -I -S ")  # one node needs no step
     assert "'/a b/tools/node.py' '/a b/état' suan-j1-1" in script
+
+
+def test_a_gang_is_a_step_with_one_task_on_each_node() -> None:
+    script = batch_script(order("n1", "n2"), Path("/s"), Path("/s/tools"), SETTINGS)
+    assert script.startswith("#!/bin/sh\nexec srun --ntasks-per-node=1 --cpus-per-task=8 ")

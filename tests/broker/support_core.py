@@ -47,6 +47,7 @@ from broker.core.rows import Attempt, Failure, Job, JoinToken, Put, Record, Spec
 from broker.core.snapshot import take_snapshot
 from broker.leadership import StandbyState
 from broker.store.memory import MemoryStore
+from scheduler.corrections import family_of
 from scheduler.model import (
     Accelerator,
     Demand,
@@ -104,7 +105,8 @@ def parse_spec(sha256: str, data: bytes) -> Spec:
     wish = json.loads(data)
     shape = Variant(MODEL, nodes=wish.pop("nodes"), cards_per_node=wish.pop("cards"))
     wish["retry_on"] = tuple(wish["retry_on"])
-    return Spec(sha256=sha256, data=data, demand=Demand((shape,)), **wish)
+    demand = Demand((shape,), family=family_of(wish["name"]))
+    return Spec(sha256=sha256, data=data, demand=demand, **wish)
 
 
 def pool_of(site: str, free: int = 8, usable: int = 8, nodes: int = 1, name: str = "main") -> Pool:
@@ -151,7 +153,7 @@ class Desk:
     def _lead(self) -> Core:
         standby = StandbyState()
         term = self.store.campaign(standby)
-        return Core(standby.state, self.limits, term, self.now)
+        return Core(standby.state, self.limits, term, self.now, ACCELERATORS)
 
     def restart(self) -> None:
         """Another leader takes over what the store holds; its clock begins anew."""

@@ -10,6 +10,7 @@ from typing import Any
 from broker.core.rows import Put, Record, Row
 from broker.core.state import State
 from broker.store import Store, StoreError
+from broker.store.etcd import EtcdStore
 
 
 class Mirror:
@@ -89,3 +90,9 @@ def tables_of(state: State) -> dict[str, Any]:
 def code_of(error: BaseException | None) -> str:
     assert isinstance(error, StoreError), error
     return error.code
+
+
+def break_watch(store: EtcdStore) -> None:
+    """The connection on which a standby hears of the leader's commits breaks."""
+    if store._follower is not None and store._follower._call is not None:
+        store._follower._call.cancel()

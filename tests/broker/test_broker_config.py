@@ -41,12 +41,23 @@ def test_files_of_etcd_count_from_the_file_that_names_them(tmp_path: Path) -> No
         tmp_path / "etcd/ca.pem",
         tmp_path / "etcd/broker.pem",
         tmp_path / "etcd/broker.key",
-        12,
-        4,
+        lease_seconds=12,
+        renew_seconds=4,
     )
     settings = config.etcd.settings("example.cn")
     assert (settings.federation, settings.lease_seconds) == ("example.cn", 12)
     assert settings.key_file == tmp_path / "etcd/broker.key"
+
+
+def test_plaintext_and_accounts_of_etcd(tmp_path: Path) -> None:
+    """Only who asks for it has plaintext beyond this machine."""
+    open_wire = {"endpoints": ["10.0.0.1:2379"], "insecure": True}
+    account = {"user": "suan", "password_file": "password"}
+    config = load(tmp_path, store="etcd", etcd=open_wire | account)
+    assert config.etcd is not None
+    settings = config.etcd.settings("f")
+    assert (settings.insecure, settings.user) == (True, "suan")
+    assert settings.password_file == tmp_path / "password"
 
 
 def test_the_defaults_are_those_of_the_store() -> None:
@@ -66,6 +77,11 @@ def test_the_defaults_are_those_of_the_store() -> None:
         ({"etcd": {"endpoints": ["http://a:1"]}}, "'http://a:1' is not HOST:PORT"),
         ({"etcd": {"endpoints": ["10.0.0.1:1"]}}, "10.0.0.1:1 needs TLS"),
         ({"etcd": {"endpoints": ["https://127.0.0.1:1"]}}, "needs TLS"),
+        ({"etcd": {"endpoints": ["https://a:1"], "insecure": True}}, "https://a:1 needs TLS"),
+        ({"etcd": ETCD | {"insecure": True}}, "etcd.insecure is for an etcd without TLS"),
+        ({"etcd": ETCD | {"insecure": "yes"}}, "etcd.insecure: 'yes' is not true or false"),
+        ({"etcd": ETCD | {"user": "suan"}}, "user and password_file belong together"),
+        ({"etcd": ETCD | {"user": 7, "password_file": "p"}}, "etcd.user: 7 is not a name"),
         ({"etcd": {"endpoints": ["127.0.0.1:1"] * 2}}, "one is named twice"),
         ({"etcd": ETCD | {"endpoint": "a"}}, "endpoint is not a setting; did you mean endpoints?"),
         ({"etcd": ETCD | {"key": ""}}, "certificate and key belong together"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support_core import ACCELERATORS, Desk, spec_of, with_limits
+from support_core import ACCELERATORS, MODEL, Desk, spec_of, with_limits
 
 from broker.core.messages import PutRow
 from broker.core.rows import Tenant
 from broker.core.snapshot import take_snapshot
-from scheduler.model import QueueClass, Snapshot
+from scheduler.model import Entitlement, QueueClass, Snapshot, Usage
 
 
 def snapshot(desk: Desk) -> Snapshot:
@@ -102,7 +102,8 @@ def test_a_round_knows_the_tenants_weights_and_what_they_hold() -> None:
     desk.submit("a", spec=spec_of(cards=4))
     desk.place(desk.offer("a", "east", cards=4))
     picture = snapshot(desk)
-    assert (picture.weights, picture.usage) == ((("lab", 3.0),), (("lab", 4.0),))
+    assert picture.entitlements == (Entitlement("lab", weight=3.0),)
+    assert picture.usages == (Usage("lab", "vision", cards=((MODEL, 4),)),)
     assert [(one.pool, one.cards) for one in picture.running] == [("east/main", 4)]
 
 

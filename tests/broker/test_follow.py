@@ -9,10 +9,12 @@ from contextlib import AsyncExitStack
 import pytest
 from support_loop import PATIENCE_SECONDS, until
 
+from broker import change_logs
 from broker import follow as follow_module
+from broker.change_logs import Interest
 from broker.core.rows import Attempt, Job
 from broker.feed import Changes, Feed
-from broker.follow import Follow, Interest
+from broker.follow import Follow
 from suan.errors import ResourceExhausted, Unavailable
 
 LONG_SECONDS = 30.0
@@ -142,7 +144,7 @@ async def test_a_reader_ahead_of_what_is_durable_hears_of_the_next() -> None:
 async def test_who_does_not_read_keeps_little_and_starts_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(follow_module, "CHANGES_KEPT", 5)
+    monkeypatch.setattr(change_logs, "CHANGES_KEPT", 5)
     port = FeedPort()
     follow = follow_of(port)
     async with follow.watch(Interest(), 100) as slow, follow.watch(Interest(), 100) as quick:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support_core import Forgetful, parse_spec, spec_of
 from support_etcd import Etcd, Open, start_writer
-from support_standby import Campaign, Mirror, code_of, rows_of, tables_of, until
+from support_standby import Campaign, Mirror, break_watch, code_of, rows_of, tables_of, until
 
 from broker.core.lifecycle import JobState
 from broker.core.rows import Audit, Bundle, Delete, Job, Put, Record, Tenant
@@ -32,12 +32,6 @@ from broker.store.etcd.loader import messages, stub
 
 def job(name: str, **more: object) -> Put:
     return Put(Job(name, "lab", "", "li", "train", "sha", 1.0, **more))  # type: ignore[arg-type]
-
-
-def break_watch(store: EtcdStore) -> None:
-    """The connection on which a standby hears of the leader's commits breaks."""
-    if store._follower is not None and store._follower._call is not None:
-        store._follower._call.cancel()
 
 
 # --- the loader -------------------------------------------------------------------------
@@ -537,6 +531,12 @@ def test_a_store_with_other_limits_than_etcd_says_so(etcd: Etcd, opened: Open) -
         ({"federation": ""}, "no federation"),
         ({"certificate_file": Path("cert.pem")}, "needs its key"),
         ({"certificate_file": Path("c"), "key_file": Path("k")}, "ca_file"),
+        ({"endpoints": ("10.0.0.1:1",)}, "another machine needs ca_file, or insecure"),
+        ({"endpoints": ("127.0.0.1:1", "h:1")}, "another machine needs ca_file"),
+        ({"endpoints": ("https://127.0.0.1:1",)}, "https:// needs ca_file"),
+        ({"insecure": True, "ca_file": Path("ca.pem")}, "contradict"),
+        ({"user": "suan"}, "password_file"),
+        ({"password_file": Path("p")}, "password_file"),
         ({"renew_seconds": 5.0}, "below half"),
         ({"operations_max": 3}, "operations_max"),
         ({"request_bytes_max": 100}, "request_bytes_max"),
@@ -544,7 +544,12 @@ def test_a_store_with_other_limits_than_etcd_says_so(etcd: Etcd, opened: Open) -
 )
 def test_settings_that_cannot_work(wrong: dict[str, object], word: str) -> None:
     with pytest.raises(StoreError, match=word):
-        EtcdSettings(**({"endpoints": ("h:1",), "federation": "f"} | wrong))  # type: ignore[arg-type]
+        EtcdSettings(**({"endpoints": ("127.0.0.1:1",), "federation": "f"} | wrong))  # type: ignore[arg-type]
+
+
+def test_plaintext_to_another_machine_must_be_asked_for() -> None:
+    assert EtcdSettings(("[::1]:1", "localhost:1"), "f").ca_file is None
+    assert EtcdSettings(("h:1",), "f", insecure=True).insecure
 
 
 def test_nobody_answers(etcd: Etcd) -> None:

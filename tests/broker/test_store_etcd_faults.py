@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from support_core import Forgetful, parse_spec
-from support_etcd import Etcd, Open, make_certificates, running_etcd, start_writer
+from support_etcd import Etcd, Open, running_etcd, start_writer, stopped_etcd
 from support_etcd_writer import commit
-from support_standby import Campaign, Mirror, code_of, rows_of, until
+from support_standby import Campaign, Mirror, break_watch, code_of, rows_of, until
 
+from bench.etcd import make_keys
 from broker.core.rows import Bundle, Delete, Job, Put
 from broker.store import StoreError
 from broker.store.etcd import EtcdSettings, EtcdStore
@@ -90,7 +91,7 @@ def test_a_node_that_is_killed_under_commits(three: Etcd, opened: Open, round_: 
     until(lambda: mirror.loads == 1)
     for victim in (three.leader(), three.nodes[round_]):
         writing.go_on(10)
-        victim.stop(signal.SIGKILL)
+        victim.kill()
         writing.go_on(10)
         three.start()
         writing.go_on(5)
@@ -106,11 +107,11 @@ def test_a_node_that_stops_for_a_while_delivers_nothing_late(three: Etcd, opened
     until(lambda: mirror.loads == 1)
     for victim in (*three.nodes, three.leader()):
         writing.go_on(10)
-        victim.pause()
+        victim.send(signal.SIGSTOP)
         try:
             writing.go_on(5)
         finally:
-            victim.resume()
+            victim.send(signal.SIGCONT)
         writing.go_on(5)
     check(writing, opened(settings), mirror)
 
@@ -121,7 +122,7 @@ def test_without_a_quorum_nothing_is_acknowledged(three: Etcd, opened: Open) -> 
     term = store.campaign(Forgetful())
     store.commit([job("before")], term)
     for node in three.nodes[:2]:
-        node.stop()
+        node.kill()
     try:
         with pytest.raises(StoreError) as caught:
             store.commit([job("during")], term)
@@ -139,9 +140,9 @@ def test_the_lead_outlasts_a_restart_of_the_only_node(tmp_path: Path, opened: Op
         writing = Writing(store, store.campaign(Forgetful()))
         campaign = Campaign(opened(settings), mirror)
         until(lambda: mirror.loads == 1)
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for end in (etcd.nodes[0].stop, etcd.nodes[0].kill):
             writing.go_on(10)
-            etcd.nodes[0].stop(number)
+            end()
             etcd.start()
             writing.go_on(10)
         check(writing, opened(settings), mirror)
@@ -267,7 +268,7 @@ def big(number: int) -> Put:
 
 def test_a_full_etcd_refuses_and_heals(tmp_path: Path, opened: Open) -> None:
     quota = "--quota-backend-bytes", str(24 << 20)  # etcd notices some MiB too late
-    with running_etcd(tmp_path, extra=quota) as etcd:
+    with running_etcd(tmp_path, more=quota) as etcd:
         raw = etcd.raw()
         for number in range(12):
             raw.put(b"ballast/%d" % number, os.urandom(1_000_000))
@@ -304,7 +305,7 @@ def test_a_full_etcd_refuses_and_heals(tmp_path: Path, opened: Open) -> None:
 
 def test_history_alone_never_fills_etcd(tmp_path: Path, opened: Open) -> None:
     """Ten times the quota is written, over and over the same rows."""
-    with running_etcd(tmp_path, extra=QUOTA) as etcd:
+    with running_etcd(tmp_path, more=QUOTA) as etcd:
         store = opened(etcd.settings(heal_seconds=0.0, lease_seconds=30))
         term = store.campaign(Forgetful())
         for number in range(300):
@@ -314,7 +315,7 @@ def test_history_alone_never_fills_etcd(tmp_path: Path, opened: Open) -> None:
 
 
 def test_the_lead_can_be_taken_in_a_full_etcd(tmp_path: Path, opened: Open) -> None:
-    with running_etcd(tmp_path, extra=QUOTA) as etcd:
+    with running_etcd(tmp_path, more=QUOTA) as etcd:
         raw = etcd.raw()
         with pytest.raises(Exception, match="space exceeded"):
             for _ in range(100):
@@ -353,23 +354,44 @@ def test_endpoints_of_two_clusters_are_refused(etcd: Etcd, three: Etcd) -> None:
         EtcdStore(settings, parse_spec)
 
 
+def test_an_endpoint_that_becomes_another_etcd_is_passed_over(tmp_path: Path, opened: Open) -> None:
+    """As when a node that was lost is set up anew by itself: leader and standby go on."""
+    with running_etcd(tmp_path / "etcd") as etcd, stopped_etcd(tmp_path / "other") as other:
+        endpoints = other.endpoints + etcd.endpoints
+        settings = etcd.settings(endpoints=endpoints, renew_seconds=0.3)
+        leader, standby, mirror = opened(settings), opened(settings), Mirror()
+        term = leader.campaign(Forgetful())
+        Campaign(standby, mirror)
+        until(lambda: mirror.loads == 1)
+        other.start()
+        raw = other.raw()
+        for _ in range(100):  # so that its history seems to be the longer one
+            raw.put(b"x", b"y")
+        for connection in (leader._rows, leader._leases, standby._rows):
+            connection._current = 0
+        break_watch(standby)  # the next one is at the next endpoint, which is the other
+        assert commit(leader, [job("a")], term)
+        until(lambda: mirror.rows.keys() == {"job/a"})
+        until(lambda: leader._leases._current == 1)
+        until(lambda: leader.led_seconds() > settings.lease_seconds - 0.3)
+        assert raw.pairs(settings.prefix) == {}
+        raw.close()
+
+
 # --- TLS -----------------------------------------------------------------------------------------
 
 
 def test_brokers_show_a_certificate(tmp_path: Path, opened: Open) -> None:
-    own = make_certificates(tmp_path / "own")
-    other = make_certificates(tmp_path / "other")
-    with running_etcd(tmp_path, tls=own) as etcd:
+    own, other = make_keys(tmp_path / "own"), make_keys(tmp_path / "other").files
+    with running_etcd(tmp_path, keys=own) as etcd:
         store = opened(etcd.settings())
         store.commit([job("a")], store.campaign(Forgetful()))
         assert rows_of(store).keys() == {"job/a"}
         store.close()
         refused = [
             etcd.settings(certificate_file=None, key_file=None, connect_seconds=0.1),
-            etcd.settings(ca_file=other.ca, connect_seconds=0.1),
-            etcd.settings(
-                certificate_file=other.broker, key_file=other.broker_key, connect_seconds=0.1
-            ),
+            etcd.settings(ca_file=other["ca_file"], connect_seconds=0.1),
+            etcd.settings(**other | {"ca_file": own.files["ca_file"]}, connect_seconds=0.1),
         ]
         for settings in refused:
             with pytest.raises(StoreError, match="certificates") as caught:

@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos.series import Order, campaign, choose_network, line_of, summary, tell
@@ -54,6 +55,8 @@ def main() -> int:
     except KeyboardInterrupt:
         _say("interrupted; all processes are ended")
     _say(summary(verdicts, time.monotonic() - began))
+    with suppress(OSError):  # unless something was kept in it
+        folder.rmdir()
     complete = len(verdicts) == len(arguments.schedules)
     return 0 if complete and not any(verdict.violations for verdict in verdicts) else 1
 

@@ -18,9 +18,9 @@ import grpc
 from witness import Witness, faults, processes_left, run_again
 
 from bench.federation import Federation, SiteSpec, wait_until
+from bench.load import credentials_of
 from suan.client import Client
 from suan.errors import Unavailable
-from suan.identity.directory import load_identity
 from suan.models import Job, JobSpec
 from suan.submission import submissions
 from suan.v1.jobs_service_pb2 import SubmitRequest
@@ -43,12 +43,12 @@ LIMITS = {"heartbeat_seconds": 1.0, "hold_seconds": 1.0}
 
 
 @contextmanager
-def three_sites(folder: Path, runtime: str) -> Iterator[Federation]:
-    """A federation of small sites that runs, and is ended with all that it runs."""
+def at_work(folder: Path, *sites: SiteSpec, runtime: str = "local") -> Iterator[Federation]:
+    """A federation of these sites that runs, and is ended with all that it runs."""
     federation = Federation(folder, runtime, LIMITS)
     try:
         federation.start_broker()
-        federation.join(*SITES)
+        federation.join(*sites)
         yield federation
     finally:
         federation.stop()
@@ -57,10 +57,7 @@ def three_sites(folder: Path, runtime: str) -> Iterator[Federation]:
 @contextmanager
 def jobs_of(federation: Federation) -> Iterator[JobsStub]:
     """The broker's Jobs service as its user, past all that the SDK checks and mends."""
-    identity = load_identity(federation.user)
-    credentials = grpc.ssl_channel_credentials(
-        identity.ca_pem, identity.key_pem, identity.certificate_pem
-    )
+    credentials = credentials_of(federation.user)
     options = [("grpc.max_send_message_length", -1)]
     with grpc.secure_channel(federation.address, credentials, options) as channel:
         yield JobsStub(channel)

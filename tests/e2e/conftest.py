@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from witness import Witness
 
 from bench.federation import THREE_SITES, Federation
 
@@ -29,3 +30,9 @@ def federation(request: pytest.FixtureRequest) -> Iterator[Federation]:
             yield made
         finally:
             made.stop()
+
+
+@pytest.fixture
+def witness(federation: Federation, request: pytest.FixtureRequest) -> Witness:
+    """Of this test alone, in the federation of its file."""
+    return Witness(federation.folder / request.node.name)

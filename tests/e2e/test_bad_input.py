@@ -20,7 +20,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from campaign import LIMITS, MODELS, SITES, jobs_of, require_no_traceback
+from campaign import MODELS, SITES, at_work, jobs_of, require_no_traceback
 from commands import Desk, Told, require_refusal, told
 
 from bench.federation import Federation
@@ -43,17 +43,12 @@ TEN_MEGABYTES = 10_000_000
 def federation() -> Iterator[Federation]:
     """One site, which stays as it is: whatever is said here, nothing of it may suffer."""
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
-        made = Federation(Path(name), "local", LIMITS)
-        try:
-            made.start_broker()
-            made.join(SITES[0])
+        with at_work(Path(name), SITES[0]) as made:
             yield made
             require_no_traceback(made)
             with made.client() as client:  # all that was accepted has gone its way
                 jobs = client.wait([job.id for job in client.list()])
                 assert {job.state for job in jobs} <= {JobState.SUCCEEDED}
-        finally:
-            made.stop()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from campaign import LIMITS, MODELS, SITES, require_no_traceback
+from campaign import MODELS, SITES, at_work, require_no_traceback
 from commands import Desk, Told, require_refusal, told
 
 from bench.federation import FEDERATION, Federation, wait_until
@@ -32,14 +32,9 @@ DAY_SECONDS = 86_400.0
 def federation() -> Iterator[Federation]:
     """One site that runs all the time, whatever else is tried beside it."""
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
-        made = Federation(Path(name), "local", LIMITS)
-        try:
-            made.start_broker()
-            made.join(SITES[0])
+        with at_work(Path(name), SITES[0]) as made:
             yield made
             require_no_traceback(made)
-        finally:
-            made.stop()
 
 
 @pytest.fixture

@@ -19,12 +19,13 @@ from campaign import (
     CARDS,
     MODELS,
     SETTLE_SECONDS,
+    SITES,
     Load,
+    at_work,
     carry_out,
     require_once,
     schedule,
     settle,
-    three_sites,
     wishes,
 )
 from witness import SIGN, WORK, Execution, Witness, faults, processes_left, run_again
@@ -57,7 +58,7 @@ def test_kills_under_load_on_ray(folder: Path) -> None:
     """The local runtime has its own campaign, with more than kills: `tests.chaos`."""
     print(f"SUAN_CRASH_SEED={SEED}")
     witness = Witness(folder / "witness")
-    with three_sites(folder, "ray") as federation:
+    with at_work(folder, *SITES, runtime="ray") as federation:
         load = Load(federation, wishes(witness, random.Random(SEED)))
         load.start()
         carry_out(federation, schedule(random.Random(SEED), KILLS))
@@ -73,13 +74,8 @@ def test_kills_under_load_on_ray(folder: Path) -> None:
 def federation() -> Iterator[Federation]:
     """Shared by the tests from here on; each leaves it running."""
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
-        with three_sites(Path(name), "local") as made:
+        with at_work(Path(name), *SITES) as made:
             yield made
-
-
-@pytest.fixture
-def witness(federation: Federation, request: pytest.FixtureRequest) -> Witness:
-    return Witness(federation.folder / request.node.name)
 
 
 @pytest.mark.parametrize("point", BROKER_POINTS)

@@ -29,7 +29,8 @@ PROMPT_SECONDS = 5.0  # far below the lease of the lead: nobody has waited for i
 # A job that works until it is told to end, whatever becomes of the brokers.
 HELD = SIGN + 'until [ -e "$WITNESS.end" ]; do sign alive; sleep 0.1; done; sign stop'
 
-EXAMPLE = Path(__file__).parents[2] / "deploy/examples/failover/run.py"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = "deploy.examples.failover.run"
 LEADS = re.compile(r"broker (\w) leads; try: kill -9 (\d+)")
 
 pytestmark = [
@@ -49,11 +50,6 @@ def federation(request: pytest.FixtureRequest) -> Iterator[SeveralBrokers]:
             yield made
         finally:
             made.stop()
-
-
-@pytest.fixture
-def witness(federation: SeveralBrokers, request: pytest.FixtureRequest) -> Witness:
-    return Witness(federation.folder / request.node.name)
 
 
 def all_reconciled(federation: SeveralBrokers) -> None:
@@ -146,8 +142,8 @@ def test_a_broker_that_stands_by_ends_when_it_is_told(federation: SeveralBrokers
 
 def test_the_example_shows_a_fail_over(tmp_path: Path) -> None:
     shift = str(free_ports(1)[0] // 2 + 1_000)  # which all of its ports bear
-    script = [sys.executable, str(EXAMPLE), str(tmp_path), "--shift-ports", shift]
-    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as example:
+    script = [sys.executable, "-m", EXAMPLE, str(tmp_path), "--shift-ports", shift]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True, cwd=ROOT) as example:
         said = ""
 
         def leader() -> tuple[str, int]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import gzip
 import os
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -30,9 +28,9 @@ from suan.status import decode
 from suan.submission import submissions
 from suan.v1.jobs_service_pb2 import PutBundleRequest, SubmitRequest
 from suan.v1.jobs_service_pb2_grpc import JobsStub
+from tests.chaos.disk import Disk, NotAllowed, small_disk
 
 HERE, ELSEWHERE = "shenzhen", "zhengzhou"
-BLOCK_BYTES, FILL_BYTES = 4096, 1 << 20
 AGENT_MIB, BROKER_MIB = 80, 6
 SPEC_BYTES = 120_000  # so that every one needs room
 HEAL_SECONDS = 10.0  # from free space to work again
@@ -44,43 +42,15 @@ IO_ERROR_WRITE, IO_ERROR_SYNC = 778, 1034  # as SQLite numbers them
 UNTIL_TOLD = SIGN + 'while [ ! -e "$WITNESS.go" ]; do sleep 0.05; done\nsign stop\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """A file system that can be filled up and emptied again."""
-
-    place: Path
-
-    @property
-    def filler(self) -> Path:
-        return self.place / "filler"
-
-    def fill(self, bytes_left: int = 0) -> None:
-        """Leave only so much free, for whoever writes, root too."""
-        with self.filler.open("ab") as file, suppress(OSError):  # somebody else was quicker
-            for step_bytes in (FILL_BYTES, BLOCK_BYTES):
-                while self._free_bytes() >= bytes_left + step_bytes:
-                    end = file.seek(0, os.SEEK_END)
-                    os.posix_fallocate(file.fileno(), end, step_bytes)
-
-    def _free_bytes(self) -> int:
-        return os.statvfs(self.place).f_bavail * BLOCK_BYTES
-
-    def free(self) -> None:
-        self.filler.unlink()
-
-
 @contextmanager
-def small_disk(place: Path, size_mib: int) -> Iterator[Disk]:
-    """Mounted at `place` for as long as the context lasts; skips where that is not allowed."""
-    place.mkdir(parents=True, mode=0o700)
-    options = f"size={size_mib}m,mode=700"
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=False)
-    if mount.returncode:
-        pytest.skip("a file system cannot be mounted here")
-    try:
-        yield Disk(place)
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
+def disk_at(place: Path, size_mib: int) -> Iterator[Disk]:
+    """Mounted for as long as the context lasts; skips where that is not allowed."""
+    with ExitStack() as stack:
+        try:
+            disk = stack.enter_context(small_disk(place, size_mib))
+        except NotAllowed as error:
+            pytest.skip(str(error))
+        yield disk
 
 
 @contextmanager
@@ -117,7 +87,7 @@ def refused_for(job: Job) -> str:
 def test_at_an_agent(bytes_left: int, folder: Path) -> None:
     """Wholly full, or too full for another run."""
     witness = Witness(folder / "witness")
-    with small_disk(folder / "sites" / HERE, AGENT_MIB) as disk:
+    with disk_at(folder / "sites" / HERE, AGENT_MIB) as disk:
         with (
             running(Federation(folder, limits=LIMITS)) as federation,
             federation.client() as client,
@@ -149,7 +119,7 @@ def test_at_an_agent(bytes_left: int, folder: Path) -> None:
 def test_at_the_broker(folder: Path) -> None:
     """Its log lies on the same disk, as it does on many machines."""
     witness = Witness(folder / "witness")
-    with small_disk(folder / "broker", BROKER_MIB) as disk:
+    with disk_at(folder / "broker", BROKER_MIB) as disk:
         federation = Federation(folder, limits=LIMITS)
         federation.broker.log = disk.place / "broker.log"
         with running(federation):
@@ -288,7 +258,7 @@ def require_leases_renewed(federation: Federation) -> None:
 
 
 def test_a_broker_is_started_on_a_full_disk(folder: Path) -> None:
-    with small_disk(folder / "broker", BROKER_MIB) as disk:
+    with disk_at(folder / "broker", BROKER_MIB) as disk:
         federation = Federation(folder, limits=LIMITS)
         disk.fill()
         federation.launch_broker()

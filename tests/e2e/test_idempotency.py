@@ -13,13 +13,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import grpc.aio
 import pytest
-from campaign import LIMITS, MODELS, SITES, require_no_traceback
+from campaign import MODELS, SITES, at_work, require_no_traceback
 
+from bench.crowd import channel
 from bench.federation import Federation
-from suan.channel import CHANNEL_OPTIONS
-from suan.identity.directory import load_identity
 from suan.ids import new_id
 from suan.models import JobSpec, JobState, Variant
 from suan.v1.jobs_service_pb2 import JobSubmission, SubmitRequest, SubmitResult
@@ -37,31 +35,17 @@ MODEL = MODELS["shenzhen"]
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
-        made = Federation(Path(name), limits=LIMITS)
-        try:
-            made.start_broker()
-            made.join(SITES[0])
+        with at_work(Path(name), SITES[0]) as made:
             yield made
             require_no_traceback(made)
-        finally:
-            made.stop()
 
 
 @asynccontextmanager
 async def connections(federation: Federation, identity: Path) -> AsyncIterator[list[JobsStub]]:
     """As many of their own, which gRPC would else share."""
-    known = load_identity(identity)
-    credentials = grpc.ssl_channel_credentials(known.ca_pem, known.key_pem, known.certificate_pem)
-    options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
     async with AsyncExitStack() as stack:
-        yield [
-            JobsStub(
-                await stack.enter_async_context(
-                    grpc.aio.secure_channel(federation.address, credentials, options)
-                )
-            )
-            for _ in range(CONNECTIONS)
-        ]
+        opened = [channel(federation, identity) for _ in range(CONNECTIONS)]
+        yield [JobsStub(await stack.enter_async_context(each)) for each in opened]
 
 
 def job(job_id: str, run: str = "true", model: str = MODEL) -> JobSubmission:

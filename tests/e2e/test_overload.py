@@ -24,7 +24,6 @@ from bench.bystander import bystander
 from bench.crowd import (
     fill,
     flood,
-    rss_bytes,
     settled_rss,
     silent_connections,
     until_welcome,
@@ -32,6 +31,7 @@ from bench.crowd import (
 )
 from bench.federation import Federation, wait_until
 from bench.herd import HerdAgent, live, sites_with_attempts
+from bench.usage import rss_bytes
 from broker.services.transport import HANDSHAKE_SECONDS_MAX, JOIN_CONNECTIONS_MAX
 from suan.client import Client
 from suan.errors import ResourceExhausted

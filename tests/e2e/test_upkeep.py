@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from campaign import MODELS, three_sites
+from campaign import CARDS_PER_NODE, MODELS, NODES, SITES, at_work
 from commands import Desk
 from witness import Witness
 
@@ -28,13 +28,8 @@ ENDLESS_SECONDS = 50.0
 def federation() -> Iterator[Federation]:
     """Shared by the tests of this file; each leaves it running and empty."""
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
-        with three_sites(Path(name), "local") as made:
+        with at_work(Path(name), *SITES) as made:
             yield made
-
-
-@pytest.fixture
-def witness(federation: Federation, request: pytest.FixtureRequest) -> Witness:
-    return Witness(federation.folder / request.node.name)
 
 
 @pytest.fixture
@@ -86,6 +81,35 @@ def test_a_drain_stops_what_runs_by_its_deadline(
         wait_until(lambda: client.get(item.id).state is JobState.RUNNING, "it to run again")
         client.cancel([item.id])
         wait_until(lambda: client.get(item.id).state is JobState.CANCELLED, "the job to end")
+
+
+def test_a_higher_class_stops_a_lower_one_which_goes_on_later(
+    federation: Federation, witness: Witness, desk: Desk
+) -> None:
+    full = {"nodes": NODES, "cards": CARDS_PER_NODE}
+    low = witness.spec(MODEL, seconds=ENDLESS_SECONDS, **full)
+    fixed = replace(low, preemptible=False, name="fixed")
+    high = replace(witness.spec(MODEL, seconds=1.0, **full), priority=200)
+    with federation.client() as client:
+        (item,) = client.submit(low)
+        wait_until(witness.executions, "the lower job to run")
+        (urgent,) = client.submit(high)
+        wait_until(lambda: client.get(urgent.id).state is JobState.SUCCEEDED, "the higher to run")
+        first = client.get(item.id).attempts[0]
+        assert (first.outcome, first.failure and first.failure.code) == ("preempted", "Preempted")
+        told = desk.suan("explain", item.id).out
+        assert f"stopped for {urgent.id}" in told and "higher priority class" in told
+        wait_until(lambda: client.get(item.id).state is JobState.RUNNING, "it to run again")
+        client.cancel([item.id])
+        wait_until(lambda: client.get(item.id).state is JobState.CANCELLED, "the job to end")
+        (kept,) = client.submit(fixed)
+        wait_until(lambda: client.get(kept.id).state is JobState.RUNNING, "the fixed job to run")
+        (urgent,) = client.submit(high)
+        wait_until(lambda: desk.suan("explain", urgent.id).status == 20, "a round to see it")
+        assert client.get(kept.id).state is JobState.RUNNING
+        client.cancel([kept.id, urgent.id])
+        wait_until(lambda: client.get(kept.id).state is JobState.CANCELLED, "the job to end")
+    assert "preempt" in desk.suan("admin", "audit").out
 
 
 def test_a_job_that_time_never_frees_is_freed_by_who_has_looked(

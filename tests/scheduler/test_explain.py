@@ -9,7 +9,7 @@ from federations import NOW, SHENZHEN, SITES, gang, pool, queued, snapshot, supe
 
 from scheduler.cascade import CANDIDATES_MAX
 from scheduler.explain import PLAN_KEY, explain, plan
-from scheduler.model import Demand, Pool, Running, Snapshot, Suggestion, Verdict, Work
+from scheduler.model import Demand, Policy, Pool, Running, Snapshot, Suggestion, Verdict, Work
 from scheduler.placement import place
 from scheduler.words import span
 
@@ -88,7 +88,8 @@ def test_a_placed_class_and_one_that_waits_by_choice_get_no_suggestions() -> Non
     assert (placed.verdict, placed.suggestions) == (Verdict.PLACED, ())
     either = Demand((gang(4), gang(4, 8, "hygon-k100-ai")), work=WORK)
     soon = tuple(Running("shenzhen/main", 8, NOW + 60) for _ in range(3))
-    held = plan(snapshot([BUSY, OPEN], running=soon), either, "tenant-a")
+    picky = Policy(accept_factor=1.0)  # a place that is hardly worse is worth a wait to it
+    held = plan(snapshot([BUSY, OPEN], running=soon), either, "tenant-a", policy=picky)
     assert (held.verdict, held.suggestions) == (Verdict.WAIT, ())
 
 

@@ -263,9 +263,12 @@ def test_the_codes_are_stable() -> None:
         "TimeLimitTooLong",
         "CpusTooFew",
         "MemoryTooSmall",
+        "SoftwareMissing",
         "TooFewCards",
         "ShapeUnfit",
         "CostTooHigh",
+        "LatencyTooHigh",
+        "QuotaTooSmall",
     ]
     assert set(FIX_BY) == set(Code)
     assert set(FIX_BY.values()) <= {"you", "site", "federation", "wait"}

@@ -11,12 +11,14 @@ from federations import NOW, gang, pool, queued, replay, snapshot, supernode
 from scheduler.model import (
     Dataset,
     Demand,
+    Entitlement,
     Link,
     Network,
     Policy,
     QueueClass,
     Running,
     Snapshot,
+    Usage,
     Variant,
     Verdict,
     Work,
@@ -227,17 +229,24 @@ def counted(before: Snapshot) -> Counter[str]:
     return Counter(job.split("/")[0] for job in homes(before))
 
 
+def held(cards: int) -> tuple[Usage, ...]:
+    return (Usage("tenant-a", "", (("ascend-910b", cards),)),)
+
+
 def test_priority_comes_before_share_and_age() -> None:
     urgent = queued("urgent", ONE, 8, "tenant-a", priority=1)
     old = queued("old", ONE, 8, "tenant-b", age_seconds=1e6)
-    assert counted(scarce(old, urgent, usage=(("tenant-a", 999.0),))) == {"urgent": 8}
+    assert counted(scarce(old, urgent, usages=held(999))) == {"urgent": 8}
 
 
 def test_tenants_share_a_round_evenly_or_by_weight() -> None:
     a, b = queued("a", ONE, 99, "tenant-a", age_seconds=1e6), queued("b", ONE, 99, "tenant-b")
     assert counted(scarce(a, b)) == {"a": 4, "b": 4}
-    assert counted(scarce(a, b, weights=(("tenant-a", 3.0),))) == {"a": 6, "b": 2}
-    assert counted(scarce(a, b, usage=(("tenant-a", 32.0),))) == {"a": 2, "b": 6}
+    assert counted(scarce(a, b, entitlements=(Entitlement("tenant-a", weight=3.0),))) == {
+        "a": 6,
+        "b": 2,
+    }
+    assert counted(scarce(a, b, usages=held(32))) == {"a": 2, "b": 6}
 
 
 def test_within_a_tenant_the_oldest_class_goes_first() -> None:

@@ -29,7 +29,7 @@ def blocked(*behind: QueueClass, ends_in: float = HOUR) -> Snapshot:
     """Half of eight nodes are busy for `ends_in`; the gang that wants all eight is at the head."""
     rows = [supernode("a", 0, 0, 8, 8), supernode("b", 0, 0, 8, 8)]
     running = tuple(Running("shenzhen/main", 8, NOW + ends_in) for _ in range(4))
-    wide = queued("wide", WIDE, age_seconds=9e9)
+    wide = queued("wide", WIDE, age_seconds=9e5)
     return snapshot([pool("shenzhen", supernodes=rows)], [wide, *behind], running=running)
 
 
@@ -43,7 +43,7 @@ def test_behind_a_blocked_gang_only_what_ends_in_time_may_start() -> None:
     short, long = queued("short", small(HOUR - 1), 2), queued("long", small(HOUR + 1), 2)
     assert placed(blocked(short, long)) == ["short/0", "short/1"]
     told = dict(place(blocked(short, long)).explanations)["long"]
-    assert [(r.code, r.cards) for r in told.rejections] == [("Reserved", 32), ("NotFreeNow", 32)]
+    assert [(r.code, r.cards) for r in told.rejections] == [("Reserved", 24), ("NotFreeNow", 40)]
 
 
 def test_when_the_end_of_what_runs_is_overdue_nothing_is_let_in() -> None:
@@ -56,7 +56,7 @@ def test_cards_are_not_kept_idle_for_a_gang_whose_wait_nobody_knows() -> None:
 
 
 def test_those_of_higher_priority_do_not_heed_the_guard() -> None:
-    urgent = queued("urgent", small(9 * HOUR), 2, priority=1)
+    urgent = queued("urgent", small(9 * HOUR), 2, priority=1_000)
     assert placed(blocked(urgent)) == ["urgent/0", "urgent/1"]
 
 
@@ -76,7 +76,7 @@ def test_each_pool_has_one_reservation_and_a_round_not_more_than_its_limit() -> 
         for at in range(many)
     ]
     gangs = [
-        queued(f"gang{at:02}", Demand((gang(2, 8, f"model-{at}"),)), age_seconds=9e9 - at)
+        queued(f"gang{at:02}", Demand((gang(2, 8, f"model-{at}"),)), age_seconds=9e5 - at)
         for at in range(many)
     ]
     fill = [queued(f"fill{at:02}", Demand((gang(1, 8, f"model-{at}"),))) for at in range(many)]

@@ -278,6 +278,8 @@ def test_metrics_by_hand() -> None:
         p50_jct_seconds=12.5,
         p99_jct_seconds=pytest.approx(14.95),
         mean_wait_seconds=2.5,
+        p50_wait_seconds=2.5,
+        p99_wait_seconds=pytest.approx(4.95),
         mean_bounded_slowdown=1.25,
         makespan_seconds=20.0,
         utilisation=50.0 / 80.0,

@@ -73,6 +73,7 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
         self.audit: list[admin_pb.AuditEntry] = []
         self.pending: list[admin_pb.PendingJoin] = []
         self.datasets: dict[str, Any] = {}
+        self.tenants: dict[str, Any] = {}
         self.network = network_pb2.Network()
         self.ca_pem = b""
         self.join_address = "127.0.0.1:1"
@@ -353,6 +354,15 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
     async def GetNetwork(self, request: Any, context: Any) -> Any:  # noqa: N802
         answer = admin_pb.GetNetworkResponse(network=self.network)
         return await self._unary("GetNetwork", request, context, lambda: answer)
+
+    async def PutTenant(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.tenants[request.tenant.name] = request.tenant
+        answer = admin_pb.PutTenantResponse(tenant=request.tenant)
+        return await self._unary("PutTenant", request, context, lambda: answer)
+
+    async def ListTenants(self, request: Any, context: Any) -> Any:  # noqa: N802
+        answer = admin_pb.ListTenantsResponse(tenants=self.tenants.values())
+        return await self._unary("ListTenants", request, context, lambda: answer)
 
     async def PutDataset(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.datasets[request.dataset.name] = request.dataset

@@ -174,6 +174,43 @@ def test_datasets_are_put_and_listed(at_stand: Any) -> None:
     assert at_stand("dataset", "put", "x", "--size", "much", "--at", "a").code == 2
 
 
+def test_tenants_are_set_bit_by_bit_and_listed(at_stand: Any) -> None:
+    command = "admin", "tenant", "set", "team-a"
+    quotas = "--quota", "npu=64+32", "--quota", "all=100.5+0:compute"
+    assert at_stand(*command, "--weight", "2", *quotas, "--project", "nlp=3").code == 0
+    assert at_stand(*command, "--quota", "npu=48", "--project-quota", "nlp:dcu=8").code == 0
+    assert at_stand(*command, "--suspend").code == 0
+    (record,) = json.loads(at_stand("admin", "tenant", "list", "-o", "json").out)
+    assert (record["weight"], record["suspended"]) == (2.0, True)
+    assert record["quotas"] == [
+        {"kind": "npu", "guaranteed": 48.0, "borrow_max": None, "unit": "cards"},
+        {"kind": "", "guaranteed": 100.5, "borrow_max": 0.0, "unit": "compute"},
+    ]
+    (project,) = record["projects"]
+    assert (project["name"], project["weight"], len(project["quotas"])) == ("nlp", 3.0, 1)
+    shown = at_stand("admin", "tenant", "list").out
+    assert "npu=48, all=100.5+0:compute" in shown and "nlp=3 dcu=8" in shown
+    assert at_stand(*command, "--no-quotas", "--drop-project", "nlp", "--resume").code == 0
+    (record,) = json.loads(at_stand("admin", "tenant", "list", "-o", "json").out)
+    assert (record["quotas"], record["projects"], record["suspended"]) == ([], [], False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--quota", "npu"),
+        ("--quota", "tpu=3"),
+        ("--quota", "npu=1.2.3"),
+        ("--quota", "npu=-1"),
+        ("--weight", "0"),
+        ("--project", "nlp=much"),
+        ("--project-quota", "npu=3"),
+    ],
+)
+def test_a_tenant_is_not_set_to_nonsense(at_stand: Any, wrong: tuple[str, str]) -> None:
+    assert at_stand("admin", "tenant", "set", "team-a", *wrong).code == 2
+
+
 # --- identities and contexts ------------------------------------------------
 
 

@@ -457,6 +457,26 @@ def test_explain_names_every_reason_and_adds_up(at_stand: Any, stand: Served, jo
 CODES = ("WrongAccelerator", "MemoryTooSmall", "NotFreeNow")
 
 
+def test_explain_says_what_the_estimate_rests_on(at_stand: Any, stand: Served, job: str) -> None:
+    basis = pb.Basis(
+        source="computed", precision="fp8", work_seconds=3000, learned_factor=1.25,
+        learned_runs=12, availability=0.95, checkpoint_every_seconds=2520, p90_seconds=9000,
+    )  # fmt: skip
+    stand.broker.explanation = pb.Explanation()
+    stand.broker.explanation.CopyFrom(EXPLANATION)
+    stand.broker.explanation.candidates[0].score.basis.CopyFrom(basis)
+    told = at_stand("explain", job).out
+    for part in (
+        "RUN    1h00m at s/npu: from the stated operations, at fp8 peaks", "× 1.25 as 12 like it",
+        "÷ 0.950 for failures", "within 2h30m", "a checkpoint every 42m00s loses least",
+    ):  # fmt: skip
+        assert part in told, part
+    record = json.loads(at_stand("explain", job, "-o", "json").out)
+    score = record["explanation"]["candidates"][0]["score"]
+    assert score["basis"]["p90_seconds"] == 9000
+    assert score["basis"]["checkpoint_every_seconds"] == 2520
+
+
 def test_explain_of_a_job_that_runs_exits_0(at_stand: Any, stand: Served, job: str) -> None:
     stand.broker.explanation = EXPLANATION
     stand.do(lambda: stand.broker.begin(job))

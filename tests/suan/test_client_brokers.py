@@ -75,6 +75,18 @@ def test_a_broker_that_is_not_there_costs_nothing(stand: Served, other: Served) 
     assert len(other.broker.jobs) == 1
 
 
+def test_all_brokers_that_are_not_there_are_named(stand: Served) -> None:
+    named = addresses("127.0.0.1:1", "127.0.0.1:2")
+    with pytest.raises(Unavailable) as caught:
+        call(named, stand, lambda c: c.submit(SPEC), deadline_seconds=0.5)
+    assert (caught.value.code, caught.value.exit_code) == (
+        "BrokerUnreachable",
+        ExitCode.UNREACHABLE,
+    )
+    assert all(address in caught.value.message for address in named.split(","))
+    assert caught.value.hint
+
+
 def test_a_broker_that_hangs_costs_one_try(
     frozen: str, stand: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

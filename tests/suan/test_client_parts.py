@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import suan
 from scheduler import model
+from scheduler.model import Quota
 from suan import errors, views
 from suan.errors import NotFound, SuanError, Unavailable
 from suan.ids import new_id, short_id
@@ -197,6 +198,8 @@ MIRRORS = [
     (views.AuditEntry, admin_service_pb2.AuditEntry),
     (views.NetworkChange, admin_service_pb2.ApplyNetworkResponse),
     (views.Tenant, tenant_pb2.Tenant),
+    (views.Project, tenant_pb2.Project),
+    (Quota, tenant_pb2.Quota),
     (views.Dataset, dataset_pb2.Dataset),
     (views.Replica, dataset_pb2.Replica),
 ]
@@ -218,7 +221,9 @@ def test_maps_and_nested_messages_are_read() -> None:
 
 
 def test_writing_and_reading_are_each_others_inverse() -> None:
-    tenant = views.Tenant("team-a", 5, 2.0, suspended=True)
+    quotas = Quota("npu", 8.0, None), Quota("", 8.0, 0.0, "compute")  # "no limit" is not 0
+    projects = (views.Project("p", 1.0, quotas[:1]),)
+    tenant = views.Tenant("team-a", 5, 2.0, suspended=True, quotas=quotas, projects=projects)
     assert read(views.Tenant, write(tenant_pb2.Tenant, tenant)) == tenant
     dataset = views.Dataset("d", 7, (views.Replica("a", "/x"), views.Replica("b")), ("r", "s"))
     assert read(views.Dataset, write(dataset_pb2.Dataset, dataset)) == dataset

@@ -17,6 +17,7 @@ from suan.jobspec.load import Reading, load, read
 from suan.models import (
     AcceleratorClass,
     ArrayRange,
+    Checkpoint,
     Input,
     JobSpec,
     Launch,
@@ -28,6 +29,7 @@ from suan.models import (
     Where,
     Work,
 )
+from suan.wire import spec_bytes, spec_from_bytes
 
 JOBS = Path(__file__).with_name("jobs")
 CATALOGUE = catalogue.load()
@@ -41,6 +43,23 @@ def loaded(text: str | bytes, **given_values: str) -> JobSpec:
 
 def with_notes(text: str, **given_values: str) -> Reading:
     return read(text, given=given_values, catalogue=CATALOGUE)
+
+
+def test_priority_deadline_and_whether_it_may_be_stopped() -> None:
+    spec = loaded(HEAD + "priority: high\ndeadline: 2026-12-01T08:00+08:00\npreemptible: false\n")
+    assert (spec.priority, spec.deadline_at, spec.preemptible) == (100, 1_796_083_200.0, False)
+    assert spec_from_bytes(spec_bytes(spec)) == spec
+    plain = loaded(HEAD + "priority: -7\npreemptible: true\n")
+    assert (plain.priority, plain.deadline_at, plain.preemptible) == (-7, 0.0, True)
+    wrong = (
+        "priority: highest",
+        "priority: 1001",
+        "deadline: 2026-12-01T08:00",
+        "preemptible: yes",
+    )
+    for line in (*wrong, "deadline: tomorrow", "deadline: 7"):
+        with pytest.raises(InvalidSpec):
+            loaded(HEAD + line + "\n")
 
 
 def test_minimal_file_has_the_defaults_of_the_model() -> None:
@@ -111,6 +130,35 @@ def test_texts_per_accelerator_and_classes_spelled_out() -> None:
     assert (spec.grace_seconds, spec.time_limit_seconds) == (120, 95_400)
     assert spec.variants[0].topology == Topology("supernode", 2, required=True)
     assert spec.where == Where((), ("guiyang",), "multi-site", 0.0, ("energy", "finish"))
+
+
+def test_one_job_as_384_cards_here_or_512_there() -> None:
+    spec = loaded((JOBS / "either.yaml").read_bytes())
+    ways = [(v.accelerator, v.num_nodes, v.cards, v.software) for v in spec.variants]
+    assert ways[:2] == [
+        ("ascend-910c", 48, 384, "cann>=8.0"),  # 16 dies are 8 cards
+        ("hygon-bw1000", 64, 512, ""),
+    ]
+    # The class stands for its models, since what they need differs.
+    assert ("nvidia-h100", 16, 128, "") in ways
+    assert all(
+        software == ("cann>=8.0" if "ascend" in str(model) else "")
+        for model, _, _, software in ways
+    )
+    assert spec.work == Work(
+        precision="fp8", fallbacks=("bf16",), tokens=2e12, parameters=7e10, family="qwen-pretrain"
+    )
+    assert spec.checkpoint == Checkpoint(2 * 2**40, 1800)
+    rest = (
+        "num_nodes: 65536\nrun: x\nresources:\n  accelerators: {type: 'a100:1024', num_nodes: 2}\n"
+    )
+    assert loaded(rest).variants[0].cards == 2048
+
+
+def test_a_family_may_be_all_that_is_said_of_work() -> None:
+    assert loaded(HEAD + "work: {family: nightly}\n").work == Work(family="nightly")
+    measured = loaded(HEAD + "work: {duration: 1h, accelerators: 'a100:8', precision: fp64}\n").work
+    assert (measured.seconds, measured.precision) == (3600, "fp64")
 
 
 def test_vendor_without_image_is_left_out_with_a_note() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.backends import BackendRefused, RunOrder
@@ -22,22 +22,26 @@ class NodePlace:
     gres: str  # "npu:910b"; "": it has none
     cpus_per_card: int = 1
     memory_mib_per_card: int = 0  # 0: the partition's default
+    seconds_max: float = 0.0  # of a job there; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
 class SlurmSettings:
     """The site's rules for runs of ours."""
 
-    places: Mapping[str, NodePlace]  # by node
+    places: Mapping[str, NodePlace] = field(default_factory=dict)  # by node
     accounts: Mapping[str, str] = field(default_factory=dict)  # Slurm's account by tenant
     account: str = ""  # of every other tenant; "": Slurm's default
     python: str = "python3"  # on the nodes; 3.8 or later
+
+    def with_places(self, places: Mapping[str, NodePlace]) -> SlurmSettings:
+        """The same rules for other nodes."""
+        return replace(self, places=places)
 
 
 def sbatch_arguments(order: RunOrder, run: RunDirectory, settings: SlurmSettings) -> list[str]:
     """The options of `sbatch` for a run. Raises BackendRefused (BadShape)."""
     place = _place(order, settings)
-    cards = max(order.cards_per_node, 1)
     count = len(order.nodes)
     arguments = [
         "--parsable",
@@ -47,7 +51,7 @@ def sbatch_arguments(order: RunOrder, run: RunDirectory, settings: SlurmSettings
         f"--ntasks={count}",
         "--ntasks-per-node=1",
         f"--nodelist={','.join(node.name for node in order.nodes)}",
-        f"--cpus-per-task={place.cpus_per_card * cards}",
+        f"--cpus-per-task={_cpus(order, place)}",
         f"--output={run.path / 'slurm.log'}",
         "--open-mode=append",
         f"--chdir={run.path}",
@@ -55,33 +59,54 @@ def sbatch_arguments(order: RunOrder, run: RunDirectory, settings: SlurmSettings
     ]
     if place.gres and order.cards_per_node:
         arguments.append(f"--gres={place.gres}:{order.cards_per_node}")
-    if place.memory_mib_per_card:
-        arguments.append(f"--mem={place.memory_mib_per_card * cards}M")
-    if order.time_limit_seconds:
-        seconds = order.time_limit_seconds + order.grace_seconds + SLURM_MARGIN_SECONDS
-        arguments.append(f"--time={math.ceil(seconds / 60)}")
+    if memory_mib := _memory_mib(order, place):
+        arguments.append(f"--mem={memory_mib}M")
+    arguments.append(f"--time={_time_limit(order, place)}")
     if account := settings.accounts.get(order.tenant, settings.account):
         arguments.append(f"--account={account}")
     return arguments
 
 
 def batch_script(order: RunOrder, state: Path, tools: Path, settings: SlurmSettings) -> str:
-    """One step with one task on each node; a node that ends does not end the others' grace."""
+    """One step with one task on each node; a node that ends does not end the others' grace.
+
+    On one node the batch job itself is that task.
+    """
     place = _place(order, settings)
-    command = [
+    task = [settings.python, "-I", "-S", str(tools / "node.py"), str(state), order.name]
+    step = [
         "srun",
         "--ntasks-per-node=1",
-        f"--cpus-per-task={place.cpus_per_card * max(order.cards_per_node, 1)}",
+        f"--cpus-per-task={_cpus(order, place)}",
         "--kill-on-bad-exit=0",
         "--wait=0",
-        settings.python,
-        "-I",
-        "-S",
-        str(tools / "node.py"),
-        str(state),
-        order.name,
     ]
+    command = task if len(order.nodes) == 1 else [*step, *task]
     return f"#!/bin/sh\nexec {shlex.join(command)}\n"
+
+
+def _cpus(order: RunOrder, place: NodePlace) -> int:
+    """Of a node: what goes with the cards, or more if the job wants more."""
+    return max(place.cpus_per_card * max(order.cards_per_node, 1), order.cpus_per_node)
+
+
+def _memory_mib(order: RunOrder, place: NodePlace) -> int:
+    """Of a node; 0: the partition's default."""
+    with_cards = place.memory_mib_per_card * max(order.cards_per_node, 1)
+    return max(with_cards, math.ceil(order.memory_gib_per_node * 1024))
+
+
+def _time_limit(order: RunOrder, place: NodePlace) -> str:
+    """In minutes, within what the partition allows: more would never start there.
+
+    Without it Slurm would take the partition's default, which may be short.
+    """
+    seconds = order.time_limit_seconds
+    if seconds:
+        seconds += order.grace_seconds + SLURM_MARGIN_SECONDS
+    if place.seconds_max and not 0 < seconds < place.seconds_max:
+        return str(int(place.seconds_max // 60))
+    return str(math.ceil(seconds / 60)) if seconds else "UNLIMITED"
 
 
 def _place(order: RunOrder, settings: SlurmSettings) -> NodePlace:

@@ -11,10 +11,10 @@ Files only; starts nothing and calls nothing.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +56,9 @@ def state_of(run: RunDirectory) -> RunState:
     return RunState(run.name, Phase.RUNNING if running else Phase.STARTING)
 
 
-def job_id(run: RunDirectory) -> str:
-    """The number of Slurm's job; "" while none is noted."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        return str(json.loads((run.path / "slurm.json").read_text("utf-8"))["job_id"])
-    return ""
-
-
 def note_job_id(run: RunDirectory, number: str) -> None:
-    write_durably(run.path / "slurm.json", {"job_id": number})
+    """For people who look for it; we ask Slurm by the run's name."""
+    (run.path / "slurm.json").write_text(json.dumps({"job_id": number}), "utf-8")
 
 
 def write_stop(run: RunDirectory, reason: str) -> None:
@@ -139,6 +133,11 @@ def merged_exit(run: RunDirectory) -> Exit | None:
         rank_codes=tuple(code for ended in ends for code in ended.rank_codes),
         detail=first.detail,
     )
+
+
+def seem_ended(runs: Iterable[RunDirectory]) -> list[str]:
+    """The names of those whose first node has ended: one look at each, so it may be often."""
+    return [run.name for run in runs if (run.path / "nodes" / "0" / "exit.json").exists()]
 
 
 def write_exit(run: RunDirectory, ended: Exit) -> None:

@@ -8,20 +8,21 @@ the agent's clocks, and wall clocks differ; so it asks: it notes its own time, w
 `asks/RUN.NODE`, and the agent answers how many seconds are left. The answer counts from the
 moment of the question, which lies before it, so that a lease ends here no later than there.
 Without an answer nothing begins. If this node's part ends badly the other nodes are told, so
-that a gang ends whole.
+that a gang ends whole. The fence is forked, not started anew: it starts once for each job, and a
+second interpreter would cost more than all the rest.
 """
 
 from __future__ import annotations
 
 import binascii
 import contextlib
+import importlib.util
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from typing import Any, Optional  # Python 3.8
+from typing import Any, NoReturn, Optional  # Python 3.8
 
 POLL_SECONDS = 0.1  # for an answer
 FIRST_SECONDS_MAX = 120.0  # without any answer the run does not begin
@@ -99,8 +100,8 @@ class Node:
         asked_at = time.monotonic()
         while not self.take_answer():
             now = time.monotonic()
-            if now >= end or os.path.exists(self.path("stop")):
-                return False
+            if now >= end or any(os.path.exists(self.path(word)) for word in ("stop", "started")):
+                return False  # too late, or the agent has ended this part for good
             if now - asked_at >= ASK_SECONDS_MAX:
                 self.ask()
                 asked_at = now
@@ -121,21 +122,18 @@ class Node:
                 environment.update(given)
         replace(self.path("order.json"), json.dumps(order))
 
-    def keep(self, fence: subprocess.Popen[bytes]) -> None:
+    def keep(self, fence: int) -> None:
         """Renew the lease until the fence is gone."""
         asked_at = time.monotonic()
-        while True:
-            try:
-                fence.wait(POLL_SECONDS if self.nonce else ASK_SECONDS_MIN)
-                return
-            except subprocess.TimeoutExpired:
-                pass
+        while not os.waitpid(fence, os.WNOHANG)[0]:
+            pause = POLL_SECONDS if self.nonce else ASK_SECONDS_MIN
+            signal.sigtimedwait((signal.SIGCHLD,), pause)
             now = time.monotonic()
-            pause = min(max(self.remaining_seconds / 4, ASK_SECONDS_MIN), ASK_SECONDS_MAX)
+            wait = min(max(self.remaining_seconds / 4, ASK_SECONDS_MIN), ASK_SECONDS_MAX)
             with contextlib.suppress(OSError):
                 if self.nonce and self.take_answer():
                     continue
-            if now - asked_at >= pause:
+            if now - asked_at >= wait:
                 self.ask()
                 asked_at = now
 
@@ -179,24 +177,42 @@ def replace(path: str, text: str) -> None:
     os.replace(new, path)
 
 
+def start_fence(node: Node) -> int:
+    """Fork a process that is the fence of this node's part; its number."""
+    path = os.path.join(os.path.dirname(__file__), "fence.py")
+    spec = importlib.util.spec_from_file_location("fence", path)
+    assert spec is not None and spec.loader is not None
+    fence = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fence)
+    pid = os.fork()
+    if not pid:
+        be_fence(fence, node)
+    return pid
+
+
+def be_fence(fence: Any, node: Node) -> NoReturn:
+    status = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        os.dup2(0, 1)
+        log = os.open(node.path("fence.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 2)
+        os.environ.clear()
+        status = fence.main([node.directory])
+    finally:
+        os._exit(status)
+
+
 def main(arguments: list[str]) -> int:
     # Slurm signals every process of a step; the fence is the one that acts on it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     node = Node(*arguments)
     # Without a lease the fence begins all the same: it says why it does not start anything.
     if node.wait_lease():
         node.adopt_variables()
-    fence_path = os.path.join(os.path.dirname(__file__), "fence.py")
-    with open(node.path("fence.log"), "ab") as log:
-        fence = subprocess.Popen(
-            [sys.executable, "-I", "-S", fence_path, node.directory],
-            env={"LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-        )
-    node.keep(fence)
+    node.keep(start_fence(node))
     with contextlib.suppress(OSError):
         os.unlink(node.ask_path)
     return node.tell_peers()

@@ -6,33 +6,18 @@ killed, or a record is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from agent.backends import Exit, Reason
+from agent.backends.filed import is_run_name
 from agent.backends.slurm.layout import TOLD_TO_END
+from agent.probes.slurm import SlurmJob
 
-# Every other state, known or new, counts as living: an end must be proven.
-OVER_STATES = frozenset(
-    {
-        "BOOT_FAIL",
-        "CANCELLED",
-        "COMPLETED",
-        "DEADLINE",
-        "FAILED",
-        "LAUNCH_FAILED",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "PREEMPTED",
-        "REVOKED",
-        "TIMEOUT",
-    }
-)
-# Over by Slurm's books, although the node may only be out of its reach.
-UNPROVEN_STATES = frozenset({"NODE_FAIL", "BOOT_FAIL"})
 SLURM_SAYS = "Slurm says "
-SITE_STOPPED = "SitePaused"  # the code under which the site's own stop is told
+# The codes under which people are told why the site itself ended a run.
+SITE_STOPPED, SITE_PREEMPTED, NOT_STARTED = "SitePaused", "SitePreempted", "NotEnoughCards"
 KILLED = 128 + 9
 
 # Slurm's state of a job that is over -> why the run ended, and what to tell people.
@@ -44,41 +29,20 @@ _ENDS: Mapping[str, tuple[Reason, str]] = MappingProxyType(
         "NODE_FAIL": (Reason.MACHINE_REBOOTED, "Slurm: a node of it failed"),
         "BOOT_FAIL": (Reason.LAUNCH_FAILED, "Slurm: a node did not boot"),
         "LAUNCH_FAILED": (Reason.LAUNCH_FAILED, "Slurm: it could not be launched"),
-        "PREEMPTED": (Reason.STOPPED, SITE_STOPPED),
+        "PREEMPTED": (Reason.STOPPED, SITE_PREEMPTED),
         "CANCELLED": (Reason.STOPPED, SITE_STOPPED),
         "REVOKED": (Reason.STOPPED, SITE_STOPPED),
     }
 )
 
 
-@dataclass(frozen=True, slots=True)
-class JobWord:
-    """What Slurm says of one job."""
-
-    id: str
-    state: str
-    reason: str
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in OVER_STATES
-
-    @property
-    def is_proof(self) -> bool:
-        """Whether Slurm has seen every process of it end."""
-        return self.is_over and self.state not in UNPROVEN_STATES
-
-
-def parse_words(text: str) -> dict[str, JobWord]:
-    """By run name, of `squeue -o "%A|%T|%r|%j"`; a newer job of the same name wins."""
-    words: dict[str, JobWord] = {}
-    for line in text.splitlines():
-        cells = line.split("|", 3)
-        if len(cells) != 4 or not cells[0].isdecimal():
-            raise ValueError(f"not a line of squeue: {line[:200]!r}")
-        number, state, reason, name = cells
-        if name not in words or int(number) > int(words[name].id):
-            words[name] = JobWord(number, state, reason)
+def words_of(jobs: Iterable[SlurmJob]) -> dict[str, SlurmJob]:
+    """The jobs that are runs of ours, by name; of two of one name the newer."""
+    words: dict[str, SlurmJob] = {}
+    for job in jobs:
+        known = words.get(job.name)
+        if is_run_name(job.name) and (known is None or job.id > known.id):
+            words[job.name] = job
     return words
 
 
@@ -89,7 +53,7 @@ def is_open_to_doubt(ended: Exit) -> bool:
     return ended.reason is Reason.UNKNOWN or ended.exit_code == KILLED
 
 
-def judged(ended: Exit, word: JobWord | None, wish: str) -> Exit:
+def judged(ended: Exit, word: SlurmJob | None, wish: str) -> Exit:
     """The end with Slurm's word taken in; `wish` is why we asked it to end, or ""."""
     if wish and ended.reason in (Reason.STOPPED, Reason.LAUNCH_FAILED, Reason.UNKNOWN):
         return replace(ended, reason=Reason.STOPPED, detail=wish)

@@ -26,18 +26,19 @@ def open_channel(endpoint: str, settings: EtcdSettings) -> grpc.Channel:
     """Connects by itself, again and again. Raises StoreError ("StoreFailed") for bad files."""
     received_max = max(4 * MIB, 2 * settings.request_bytes_max + MIB)
     options = [*_OPTIONS, ("grpc.max_receive_message_length", received_max)]
-    address = endpoint.removeprefix("https://").removeprefix("http://")
+    address = endpoint.removeprefix("https://")
     if settings.ca_file is None:
         return grpc.insecure_channel(address, options)
     credentials = grpc.ssl_channel_credentials(
-        _content(settings.ca_file),
-        _content(settings.key_file),
-        _content(settings.certificate_file),
+        content_of(settings.ca_file),
+        content_of(settings.key_file),
+        content_of(settings.certificate_file),
     )
     return grpc.secure_channel(address, credentials, options)
 
 
-def _content(path: Path | None) -> bytes | None:
+def content_of(path: Path | None) -> bytes | None:
+    """What a file holds. Raises StoreError ("StoreFailed")."""
     try:
         return None if path is None else path.read_bytes()
     except OSError as error:

@@ -15,8 +15,9 @@ import grpc
 
 from broker.store import StoreError
 from broker.store.etcd.channels import open_channel
-from broker.store.etcd.errors import store_error
+from broker.store.etcd.errors import is_old_token, store_error
 from broker.store.etcd.loader import messages, stub
+from broker.store.etcd.login import Login, Metadata
 from broker.store.etcd.settings import EtcdSettings
 
 SERVICES = ("KV", "Watch", "Lease", "Maintenance")
@@ -26,15 +27,15 @@ WITH_LEADER = (("hasleader", "true"),)  # a node that is cut off from the others
 
 
 class Cluster:
-    """Which cluster this is: the first that answered. Endpoints of another are refused."""
+    """Which cluster this is: the first that answered."""
 
     def __init__(self) -> None:
         self.id = 0
 
-    def check(self, header: Any, endpoint: str) -> None:
+    def has(self, header: Any) -> bool:
+        """Whether who says this is of the cluster."""
         self.id = self.id or header.cluster_id
-        if header.cluster_id not in (self.id, 0):
-            raise StoreError("StoreForeign", f"{endpoint} belongs to another etcd than the others")
+        return header.cluster_id in (self.id, 0)
 
 
 class Connection:
@@ -50,20 +51,23 @@ class Connection:
         for endpoint in settings.endpoints:
             channel = open_channel(endpoint, settings)
             stubs = {service: stub(channel, service) for service in SERVICES}
-            self._links.append((endpoint, channel, stubs))
+            login = Login(stub(channel, "Auth").Authenticate, settings)
+            self._links.append((endpoint, channel, stubs, login))
 
     def call(self, method: str, request: Any, seconds: float = 0.0, at: int = -1) -> Any:
         """One try of `SERVICE.METHOD` at the endpoint in use, or at number `at`.
 
-        Raises StoreError; after "StoreUnavailable" a write may have been done.
+        Raises StoreError; after "StoreUnavailable" a write may have been done. An endpoint of
+        another etcd is passed over; asked by number, it is "StoreForeign".
         """
         index = self._current if at < 0 else at
         timeout = seconds or self._settings.call_seconds
         try:
-            response = self._method(index, method)(request, timeout=timeout)
+            who = self._who(index, timeout)
+            response = self._method(index, method)(request, timeout=timeout, metadata=who)
         except _BROKEN as error:
             raise self._failed(index, error) from error
-        self._cluster.check(response.header, self._links[index][0])
+        self._require_ours(index, response.header, "StoreForeign" if at >= 0 else "")
         return response
 
     def read(self, method: str, request: Any) -> Any:
@@ -78,12 +82,12 @@ class Connection:
 
     def pipeline(self, method: str, requests: Iterable[Any]) -> Iterator[Any]:
         """The responses to `requests` in their order, some of them under way at a time."""
-        index = self._current
+        index, timeout = self._current, self._settings.call_seconds
         under_way: deque[Any] = deque()
         try:
             for request in requests:
-                send = self._method(index, method).future
-                under_way.append(send(request, timeout=self._settings.call_seconds))
+                send, who = self._method(index, method).future, self._who(index, timeout)
+                under_way.append(send(request, timeout=timeout, metadata=who))
                 if len(under_way) == PIPELINE:
                     yield under_way.popleft().result()
             while under_way:
@@ -99,42 +103,72 @@ class Connection:
         request = messages().LeaseKeepAliveRequest(ID=lease)
         index = self._current
         try:
-            calls = self._method(index, "Lease.LeaseKeepAlive")(iter([request]), timeout=seconds)
-            return int(next(calls).TTL)
+            who = self._who(index, seconds)
+            open_call = self._method(index, "Lease.LeaseKeepAlive")
+            response = next(open_call(iter([request]), timeout=seconds, metadata=who))
         except (*_BROKEN, StopIteration) as error:
             raise self._failed(index, error) from error
+        self._require_ours(index, response.header)
+        return int(response.TTL)
 
     def watch(self, requests: Iterator[Any]) -> Any:
         """The call that answers `requests` with events; iterate over it, cancel it."""
-        open_watch = self._method(self._current, "Watch.Watch")
+        index, settings = self._current, self._settings
+        open_watch = self._method(index, "Watch.Watch")
         try:
-            return open_watch(requests, timeout=self._settings.watch_seconds, metadata=WITH_LEADER)
-        except ValueError as error:
-            raise self._failed(self._current, error) from error
+            who = (*WITH_LEADER, *self._who(index, settings.call_seconds))
+            return open_watch(requests, timeout=settings.watch_seconds, metadata=who)
+        except (grpc.RpcError, ValueError) as error:
+            raise self._failed(index, error) from error
+
+    def require_ours(self, header: Any) -> None:
+        """Of the answer to a watch. Raises StoreError; the next watch is at the next endpoint."""
+        self._require_ours(self._current, header)
 
     def watch_failed(self, error: Exception) -> StoreError:
         """Why a watch ended; the next one begins at the next endpoint."""
         return self._failed(self._current, error)
 
+    def watch_refused(self, reason: str) -> StoreError:
+        """As `watch_failed`, when etcd says why; of an old token it says only "no"."""
+        self._links[self._current][3].forget()
+        return StoreError("StoreUnavailable", f"etcd ended the watch: {reason}")
+
     def endpoints(self) -> Iterator[tuple[int, str]]:
         """The number and the name of each endpoint."""
-        for index, (endpoint, _, _) in enumerate(self._links):
+        for index, (endpoint, *_) in enumerate(self._links):
             yield index, endpoint
 
     def close(self) -> None:
         self._closed = True
-        for _, channel, _ in self._links:
+        for _, channel, *_ in self._links:
             channel.close()
 
     def _method(self, index: int, method: str) -> Any:
         service, _, name = method.partition(".")
         return getattr(self._links[index][2][service], name)
 
+    def _who(self, index: int, seconds: float) -> Metadata:
+        """What tells this endpoint who calls. Raises grpc.RpcError, StoreError."""
+        return self._links[index][3].metadata(seconds)
+
     def _failed(self, index: int, error: Exception) -> StoreError:
         if self._closed:
             return StoreError("StoreClosed", "the store was closed")
+        if is_old_token(error):
+            self._links[index][3].forget()
         found = store_error(self._links[index][0], error)
-        with self._lock:
-            if found.code == "StoreUnavailable" and index == self._current:
-                self._current = (index + 1) % len(self._links)
+        if found.code == "StoreUnavailable":
+            self._pass_on(index)
         return found
+
+    def _require_ours(self, index: int, header: Any, code: str = "") -> None:
+        if not self._cluster.has(header):
+            self._pass_on(index)
+            message = f"{self._links[index][0]} belongs to another etcd than the others"
+            raise StoreError(code or "StoreUnavailable", message)
+
+    def _pass_on(self, index: int) -> None:
+        with self._lock:
+            if index == self._current:
+                self._current = (index + 1) % len(self._links)

@@ -130,10 +130,11 @@ class Follower:
         ended.wait()  # the end of the requests would be the end of the watch
 
     def _hear(self, response: Any) -> None:
+        self._connection.require_ours(response.header)
         if response.compact_revision:
             raise Compacted("StoreCompacted", f"kept from revision {response.compact_revision}")
         if response.canceled:
-            raise StoreError("StoreUnavailable", f"etcd ended the watch: {response.cancel_reason}")
+            raise self._connection.watch_refused(response.cancel_reason)
         if response.created and self._was_put_back(response.header.revision):
             raise Compacted("StoreCompacted", "etcd was put back to an earlier state")
         events = [*self._held, *response.events]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.store import StoreError
+from suan.identity.address import is_loopback
 
 MIB = 1 << 20
 
@@ -23,6 +24,11 @@ class EtcdSettings:
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    # Plaintext beyond this machine: whoever is on the line can read, and lead.
+    insecure: bool = False
+    # Of etcd's own accounts, where it has them; without a user the certificate's name counts.
+    user: str = ""
+    password_file: Path | None = None
     lease_seconds: int = 9  # of the lead; etcd may give more, and its word counts
     renew_seconds: float = 3.0  # between two renewals of the lead
     clock_drift: float = 0.001  # bound on the relative rate error of either clock
@@ -44,6 +50,18 @@ class EtcdSettings:
                 (self.certificate_file is None) != (self.key_file is None)
                 or (self.certificate_file is not None and self.ca_file is None)
             ),
+            "https:// needs ca_file": self.ca_file is None and any(map(_is_https, self.endpoints)),
+            "an etcd on another machine needs ca_file, or insecure": (
+                self.ca_file is None
+                and not self.insecure
+                and not all(is_loopback(_host(endpoint)) for endpoint in self.endpoints)
+            ),
+            "insecure and ca_file contradict each other": (
+                self.insecure and self.ca_file is not None
+            ),
+            "a user needs its password_file, and the other way round": (
+                bool(self.user) != (self.password_file is not None)
+            ),
             "renew_seconds must be below half of lease_seconds": (
                 not 0 < 2 * self.renew_seconds < self.lease_seconds
             ),
@@ -62,3 +80,11 @@ class EtcdSettings:
     def piece_bytes(self) -> int:
         """What we put into one request, so that it fits with all that is around it."""
         return self.request_bytes_max - 4_096
+
+
+def _is_https(endpoint: str) -> bool:
+    return endpoint.startswith("https://")
+
+
+def _host(endpoint: str) -> str:
+    return endpoint.removeprefix("https://").rpartition(":")[0].strip("[]")

@@ -14,7 +14,7 @@ umask 077
 mkdir -p "$directory"
 cd "$directory"
 
-key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc'
+key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
 if [ ! -e ca.key ]; then
     # shellcheck disable=SC2086 # several words
     openssl req -x509 $key -keyout ca.key -out ca.pem -days 3650 -subj '/CN=etcd of Suan' 2>log

@@ -1,10 +1,11 @@
 """Two brokers, three etcd nodes and one site on this machine, to watch a leader being lost.
 
-    python deploy/examples/failover/run.py FOLDER
+    python -m deploy.examples.failover.run FOLDER
 
-starts all of it in FOLDER, submits a job that takes ten minutes, and says who leads. Kill the
-leader from another terminal: the other broker takes over, the job goes on, and what was
-killed comes back and stands by. Ctrl-C ends everything. Needs etcd, openssl and Suan.
+from the root of the repository starts all of it in FOLDER, submits a job that takes ten
+minutes, and says who leads. Kill the leader from another terminal: the other broker takes
+over, the job goes on, and what was killed comes back and stands by. Ctrl-C ends everything.
+Needs etcd, openssl and Suan.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from bench.etcd import etcd_is_installed, make_keys, node_commands
+from bench.several import leads
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -109,26 +110,11 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 
 def start_etcd(machine: Machine) -> None:
-    keys = machine.folder / "etcd" / "keys"
-    if not keys.exists():
-        subprocess.run([HERE / "certificates.sh", keys, "IP:127.0.0.1"], check=True)
-    ports = [ETCD_PORT + 2 * node + machine.shift for node in range(NODES)]
-    peers = [f"etcd-{node}=https://127.0.0.1:{port + 1}" for node, port in enumerate(ports)]
-    tls = [
-        *("--cert-file", keys / "node.pem", "--key-file", keys / "node.key"),
-        *("--trusted-ca-file", keys / "ca.pem", "--client-cert-auth"),
-        *("--peer-cert-file", keys / "node.pem", "--peer-key-file", keys / "node.key"),
-        *("--peer-trusted-ca-file", keys / "ca.pem", "--peer-client-cert-auth"),
-    ]
-    for node, port in enumerate(ports):
-        client, peer = f"https://127.0.0.1:{port}", f"https://127.0.0.1:{port + 1}"
-        machine.start(
-            f"etcd-{node}",
-            *("etcd", "--name", f"etcd-{node}", "--data-dir", f"etcd/data-{node}"),
-            *("--listen-client-urls", client, "--advertise-client-urls", client),
-            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-            *("--initial-cluster", ",".join(peers), "--log-level", "warn", *tls),
-        )
+    folder = machine.folder / "etcd"
+    clients = [ETCD_PORT + 2 * node + machine.shift for node in range(NODES)]
+    ports = [*clients, *(port + 1 for port in clients)]
+    for name, command in node_commands(folder, ports, make_keys(folder / "keys")).items():
+        machine.start(name, *command)
 
 
 def start_broker(machine: Machine, name: str) -> None:
@@ -143,20 +129,9 @@ def start_broker(machine: Machine, name: str) -> None:
     machine.start(f"broker-{name}", BIN / "suan-broker", "run", "--config", file)
 
 
-def leads(machine: Machine, name: str) -> bool:
-    """Whether a broker says on its health port that it serves jobs."""
-    with grpc.insecure_channel(f"127.0.0.1:{BROKERS[name] + 2 + machine.shift}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        request = health_pb2.HealthCheckRequest(service="suan.v1.Jobs")
-        try:
-            answer = stub.Check(request, timeout=LOOK_SECONDS)
-        except grpc.RpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
 def leader(machine: Machine) -> str:
-    return next((name for name in BROKERS if leads(machine, name)), "")
+    health = {name: f"127.0.0.1:{port + 2 + machine.shift}" for name, port in BROKERS.items()}
+    return next((name for name, address in health.items() if leads(address)), "")
 
 
 def join_site(machine: Machine) -> None:
@@ -224,19 +199,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shift-ports", type=int, default=0, metavar="N", help="add N to each")
     asked = parser.parse_args(arguments)
-    for tool in ("etcd", "openssl"):
-        if shutil.which(tool) is None:
-            sys.exit(
-                f"{tool} is not installed; on Debian: apt install etcd-server etcd-client openssl"
-            )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if not (etcd_is_installed() and shutil.which("openssl")):
+        sys.exit("etcd or openssl is not installed; on Debian: apt install etcd-server openssl")
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has it ignored
+        signal.signal(number, lambda *_: sys.exit(0))
     machine = Machine(asked.folder.absolute(), asked.shift_ports)
     machine.folder.mkdir(parents=True, exist_ok=True)
     try:
         begin(machine)
         watch(machine)
-    except KeyboardInterrupt:
-        pass
     finally:
         machine.stop()
 

@@ -1,4 +1,4 @@
-"""A real Slurm on loopback: a controller and several node daemons with generic resources.
+"""A real Slurm on loopback, for tests and benchmarks: a controller and several node daemons.
 
 Its own directory, its own munge daemon and key, ports that were free; nothing of the machine's
 own Slurm is read or changed. Every daemon is ended by its process number. The resources are
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import alive, until
+from bench.federation import wait_until
 
 TOOLS = ("munged", "slurmctld", "slurmd", "sinfo", "squeue", "sbatch", "scancel", "scontrol")
 CALL_SECONDS_MAX = 30.0
@@ -47,6 +47,11 @@ ASCEND = SlurmNodes("ascend", "npu", 2, "npu:910b:8", options="MaxTime=3-00:00:0
 HYGON = SlurmNodes("hygon", "dcu", 1, "dcu:k100:4", options="MaxTime=1-00:00:00")
 
 
+def environment_of(conf: Path) -> dict[str, str]:
+    """What leads Slurm's commands to the Slurm of this file."""
+    return {"PATH": _PATH, "SLURM_CONF": str(conf), "LANG": "C.UTF-8"}
+
+
 def missing_tools() -> tuple[str, ...]:
     """What of Slurm and munge this machine lacks."""
     return tuple(tool for tool in TOOLS if shutil.which(tool, path=_PATH) is None)
@@ -59,7 +64,7 @@ class SlurmSite:
         self.directory = directory
         self.nodes = tuple(nodes)
         self.conf = directory / "slurm.conf"
-        self.environment = {"PATH": _PATH, "SLURM_CONF": str(self.conf), "LANG": "C.UTF-8"}
+        self.environment = environment_of(self.conf)
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -70,7 +75,7 @@ class SlurmSite:
         ports = _free_ports(len(names) + 1)
         self._write_configuration(ports[0], dict(zip(names, ports[1:], strict=True)))
         self._start_munge()
-        self._run("slurmctld", "slurmctld", "-D", "-f", str(self.conf))
+        self.start_controller()
         for name in names:
             self.start_node(name)
         self.wait_idle()
@@ -78,7 +83,10 @@ class SlurmSite:
     def wait_idle(self) -> None:
         """Until every node can take work and none has any."""
         names = {name for nodes in self.nodes for name in nodes.names}
-        until(lambda: self._idle() == names, "all nodes to be idle")
+        wait_until(lambda: self._idle() == names, "all nodes to be idle")
+
+    def start_controller(self) -> None:
+        self._run("slurmctld", "slurmctld", "-D", "-f", str(self.conf))
 
     def start_node(self, name: str) -> None:
         self._run(name, "slurmd", "-D", "-N", name, "-f", str(self.conf))
@@ -111,7 +119,7 @@ class SlurmSite:
         with contextlib.suppress(AssertionError, OSError, subprocess.TimeoutExpired):
             self.call("scancel", "--full", "--signal=KILL", "--user=root")
             self.call("scancel", "--user=root")
-            until(lambda: not self.call("squeue", "-h"), "all jobs to be over")
+            wait_until(lambda: not self.call("squeue", "-h"), "all jobs to be over")
         for process in reversed(self._daemons.values()):
             process.send_signal(signal.SIGTERM)
         for process in self._daemons.values():
@@ -124,7 +132,9 @@ class SlurmSite:
         for pid in _processes_of(self.conf):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(alive(pid) for pid in _processes_of(self.conf)), "Slurm to be gone")
+        wait_until(
+            lambda: not any(_alive(pid) for pid in _processes_of(self.conf)), "Slurm to be gone"
+        )
 
     # --- what it is made of ------------------------------------------------------
 
@@ -156,7 +166,7 @@ class SlurmSite:
             )
         ]
         self._run("munge", "munged", "--foreground", "--force", *places)
-        until((run / "munge.socket").exists, "munge to listen")
+        wait_until((run / "munge.socket").exists, "munge to listen")
 
     def _run(self, name: str, *command: str) -> None:
         path = shutil.which(command[0], path=_PATH)
@@ -200,7 +210,7 @@ class SlurmSite:
             "SelectType=select/cons_tres",
             "SelectTypeParameters=CR_Core_Memory",
             "SchedulerType=sched/backfill",
-            "SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1,defer_batch",
+            "SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1",
             "SlurmdParameters=config_overrides",
             "SlurmctldTimeout=30",
             "SlurmdTimeout=15",
@@ -227,6 +237,15 @@ class SlurmSite:
             lines.append(f"PartitionName={nodes.partition} Nodes={members}{options} State=UP")
         self.conf.write_text("\n".join(lines) + "\n")
         (place / "gres.conf").write_text("\n".join(gres) + "\n")
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that is dead and not waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _processes_of(conf: Path) -> list[int]:

@@ -1,0 +1,235 @@
+"""Watches the runs of one Slurm: answers their nodes, and finds out how each ended.
+
+What a run did is told by its fences' records; Slurm's word is taken where one is missing or
+cannot know. Slurm is asked by the site's one poll, for all runs together. Submits nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from agent.backends import Exit, Reason
+from agent.backends.prepare import StateDirectory
+from agent.backends.rundir import RunDirectory
+from agent.backends.slurm import layout
+from agent.backends.slurm.verdict import (
+    NOT_STARTED,
+    SLURM_SAYS,
+    is_open_to_doubt,
+    judged,
+    words_of,
+)
+from agent.probes.slurm import SlurmJob
+from agent.probes.slurm_poll import SlurmPoll
+from agent.probes.tools import ProbeFailed
+
+ANSWER_SECONDS = 0.1  # between two looks at the nodes' questions …
+LOOK_SECONDS = 0.5  # … and at their records …
+REST = 2.0  # … or so many times what a look took: a slow file system is not pressed
+STOP_MARGIN_SECONDS = 30.0  # after a stop's grace Slurm is asked to kill
+_NEVER = float("-inf")
+_LOGGER = logging.getLogger(__name__)
+
+
+class SlurmWatch:
+    """The live runs of one Slurm. `ended` is called once for each run that is over."""
+
+    def __init__(
+        self,
+        state: StateDirectory,
+        asks: Path,
+        poll: SlurmPoll,
+        clock: Callable[[], float],
+        wait_seconds_max: float,
+        ended: Callable[[RunDirectory, Exit], Awaitable[None]],
+    ) -> None:
+        """`wait_seconds_max`: in Slurm's queue; then the run is given back to the broker."""
+        self._state = state
+        self._asks = asks
+        self._poll = poll
+        self._clock = clock
+        self._wait_seconds_max = wait_seconds_max
+        self._ended = ended
+        self._live: dict[str, float] = {}  # when each was submitted; a question before says nothing
+        self._stops: dict[str, float] = {}  # when Slurm shall kill what does not end
+        self._alive_until: dict[str, float] = {}  # a fence without an answer is dead by then
+        self._words: dict[str, SlurmJob] = {}
+        self._words_at = _NEVER  # when the last answered question was put
+        self._judging = asyncio.Lock()  # each end is told once
+        # Its own thread: no lease waits behind files of other runs that are being written.
+        self._answering = ThreadPoolExecutor(1, "slurm-answers")
+
+    def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What is to run for as long as runs are watched."""
+        return (
+            self._again("answering the nodes", self._answer, ANSWER_SECONDS),
+            self._again("looking at the runs", self._look, LOOK_SECONDS, rests=True),
+            self._again("asking Slurm", self._query, 0.0),
+        )
+
+    def close(self) -> None:
+        """When the works have ended."""
+        self._answering.shutdown(wait=False)
+
+    def live_runs(self) -> tuple[RunDirectory, ...]:
+        return tuple(self._state.run(name) for name in self._live)
+
+    def is_live(self, name: str) -> bool:
+        return name in self._live
+
+    def adopt(self, run: RunDirectory) -> None:
+        """Go on watching a run that was found."""
+        now = self._clock()
+        self._live[run.name] = now
+        if run.wish_to_stop():
+            self._stops[run.name] = now + STOP_MARGIN_SECONDS
+        lease = layout.lease_of(run)
+        self._alive_until[run.name] = now + (layout.seconds_of(*lease) if lease else 0.0)
+
+    def submitting(self, name: str) -> None:
+        """Until it is with Slurm, nobody judges it by Slurm's word."""
+        self._live[name] = float("inf")
+
+    def submitted(self, name: str) -> None:
+        if name in self._live:
+            self._live[name] = self._clock()
+
+    def drop(self, name: str) -> None:
+        """Nothing of it can be alive any more."""
+        self._live.pop(name, None)
+        self._alive_until.pop(name, None)
+
+    def stop_within(self, name: str, grace_seconds: float) -> None:
+        """Let Slurm end it if it has not ended by itself some time after its grace."""
+        at = self._clock() + grace_seconds + STOP_MARGIN_SECONDS
+        self._stops.setdefault(name, at)
+
+    # --- looking, asking --------------------------------------------------------
+
+    async def _again(
+        self,
+        what: str,
+        work: Callable[[], Awaitable[None]],
+        pause_seconds: float,
+        rests: bool = False,
+    ) -> None:
+        failing = False
+        while True:
+            began = self._clock()
+            try:
+                await work()
+                failing = False
+            except (OSError, ValueError, KeyError, ProbeFailed) as error:
+                if not failing:
+                    _LOGGER.error("%s failed, and will be tried again: %s", what, error)
+                failing = True
+            took = self._clock() - began
+            await asyncio.sleep(max(pause_seconds, REST * took if rests else 0.0))
+
+    async def _answer(self) -> None:
+        """Tell the nodes that ask how long their leases are."""
+        if not self._live:
+            return
+        loop, runs = asyncio.get_running_loop(), self._state.runs
+        answered = await loop.run_in_executor(self._answering, layout.answer_asks, self._asks, runs)
+        for name, seconds in answered.items():
+            self._alive_until[name] = self._clock() + seconds
+
+    async def _look(self) -> None:
+        """Take in the records of those that ended."""
+        for name in await asyncio.to_thread(layout.seem_ended, self.live_runs()):
+            async with self._judging:
+                if name in self._live:
+                    await self._take_in(name)
+
+    async def _take_in(self, name: str) -> None:
+        run = self._state.run(name)
+        ended = await asyncio.to_thread(layout.merged_exit, run)
+        if ended is None:
+            return
+        wish = run.wish_to_stop()
+        if wish or not is_open_to_doubt(ended) or self._is_over(name):
+            await self._conclude(run, judged(ended, self._words.get(name), wish))
+
+    async def _query(self) -> None:
+        """Take in Slurm's next word; judge those whose fences cannot speak any more."""
+        answer = await self._poll.answer(self._words_at)
+        self._words, self._words_at = words_of(answer.view.jobs), answer.asked_at
+        for name in tuple(self._live):
+            async with self._judging:
+                if name in self._live:
+                    await self._judge(name)
+        await self._cancel()
+
+    async def _judge(self, name: str) -> None:
+        word = self._words.get(name)
+        if self._is_over(name):
+            await self._bury(name, word)
+        elif word is not None and word.state == "PENDING" and self._waited_too_long(name):
+            await self._give_back(name)
+
+    def _is_over(self, name: str) -> bool:
+        """Whether Slurm, asked after it was submitted, says that nothing of it lives."""
+        if self._words_at <= self._live[name]:
+            return False
+        word = self._words.get(name)
+        return word is None or word.is_over
+
+    def _waited_too_long(self, name: str) -> bool:
+        return self._words_at - self._live[name] > self._wait_seconds_max
+
+    # --- ending -------------------------------------------------------------------
+
+    async def _bury(self, name: str, word: SlurmJob | None) -> None:
+        """Slurm has nothing of it: end the parts that never began, and tell how the rest ended.
+
+        Of a node that Slurm lost, or a job that it forgot, something may live: it is told to
+        end, gets no more lease, and is taken for dead when its last one is over.
+        """
+        run = self._state.run(name)
+        detail = f"{SLURM_SAYS}{word.state}: {word.reason}" if word else f"{SLURM_SAYS}nothing"
+        if not await asyncio.to_thread(layout.close_parts, run, Reason.LAUNCH_FAILED, detail):
+            if word is None or not word.is_proof:
+                await asyncio.to_thread(layout.give_up, run, detail)
+                if self._clock() < self._alive_until.get(name, 0.0):
+                    return
+            await asyncio.to_thread(layout.close_killed, run, detail)
+        ended = await asyncio.to_thread(layout.merged_exit, run)
+        if ended is not None:
+            await self._conclude(run, judged(ended, word, run.wish_to_stop()))
+
+    async def _give_back(self, name: str) -> None:
+        """The site's own jobs were faster: it will not start here, and another site may have it."""
+        run = self._state.run(name)
+        if not await asyncio.to_thread(layout.close_parts, run, Reason.STOPPED, NOT_STARTED):
+            return  # it begins just now
+        ended = await asyncio.to_thread(layout.merged_exit, run)
+        if ended is not None:
+            await self._conclude(run, judged(ended, None, run.wish_to_stop()))
+
+    async def _cancel(self) -> None:
+        """Let Slurm end what did not end when it was stopped, and drop what waits in vain."""
+        now = self._clock()
+        self._stops = {
+            name: at
+            for name, at in self._stops.items()
+            if (word := self._words.get(name)) is not None and not word.is_over
+        }
+        numbers = [
+            str(word.id)
+            for name, word in self._words.items()
+            if self._stops.get(name, now + 1) <= now
+            or (word.state == "PENDING" and self._state.run(name).exit() is not None)
+        ]
+        if numbers:
+            await self._poll.slurm.call("scancel", *numbers)
+
+    async def _conclude(self, run: RunDirectory, ended: Exit) -> None:
+        await asyncio.to_thread(layout.write_exit, run, ended)
+        self.drop(run.name)
+        await self._ended(run, ended)
