@@ -150,7 +150,7 @@ class Leader:
 
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
         self._require_lead()
-        snapshot = self._planner.snapshot((tenant, demand.family))
+        snapshot = self._planner.snapshot(demand, tenant)
         return await asyncio.to_thread(plan, snapshot, demand, tenant, policy=self._policy)
 
     async def ask(self, site: str, ask: LogAsk) -> LogPart:

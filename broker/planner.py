@@ -15,7 +15,7 @@ from functools import partial
 from broker.core.messages import Proposals
 from broker.core.snapshot import take_snapshot
 from broker.loop import Loop
-from scheduler.model import Accelerator, Policy, Round, Snapshot
+from scheduler.model import Accelerator, Demand, Policy, Round, Snapshot
 from scheduler.placement import place
 
 log = logging.getLogger(__name__)
@@ -53,10 +53,10 @@ class Planner:
         """Something changed: a job was queued, cards came free, a site came or went."""
         self._wanted.set()
 
-    def snapshot(self, family: tuple[str, str] = ("", "")) -> Snapshot:
-        """The present, as a round would see it; `family` (tenant, family) of a job to plan."""
+    def snapshot(self, planned: Demand | None = None, tenant: str = "") -> Snapshot:
+        """The present, as a round would see it; `planned` is the demand of a job to plan."""
         memory, now = self._loop.core.memory, self._loop.clock()
-        return take_snapshot(memory, now, self._accelerators, family=family)
+        return take_snapshot(memory, now, self._accelerators, planned=planned, tenant=tenant)
 
     async def run(self) -> None:
         """Place for ever; a failed round is logged and tried again."""

@@ -14,6 +14,7 @@ from broker.core.usage import usages
 from scheduler.model import (
     Accelerator,
     Dataset,
+    Demand,
     Hold,
     Network,
     Pool,
@@ -32,18 +33,21 @@ def take_snapshot(
     now: Now,
     accelerators: tuple[Accelerator, ...],
     with_running: bool = True,
-    family: tuple[str, str] = ("", ""),
+    planned: Demand | None = None,
+    tenant: str = "",
 ) -> Snapshot:
     """The federation, its free cards and its queue at `now`.
 
-    What past runs taught is given for the families of the queue, and for `family`
-    (tenant, family) of a job that is not there.
+    Datasets, and what past runs taught, are those of the queue, and of the demand `planned`
+    of a tenant's job that is not there.
     """
     state, limits = memory.state, memory.limits
     queue = state.queue.snapshot(
         state.jobs, state.array_live, limits.classes_per_round_max, limits.jobs_per_class_max
     )
-    families = dict.fromkeys([family, *((each.tenant, each.demand.family) for each in queue)])
+    families = dict.fromkeys((each.tenant, each.demand.family) for each in queue)
+    if planned is not None:
+        families[tenant, planned.family] = None
     return Snapshot(
         now=now.wall,
         accelerators=accelerators,
@@ -58,7 +62,8 @@ def take_snapshot(
                 tuple(replica.site for replica in row.replicas),
                 row.regions_allowed,
             )
-            for row in state.datasets.values()
+            for row in map(state.datasets.get, _named(queue, planned))
+            if row is not None
         ),
         queue=queue,
         running=_running(memory, now, queue) if with_running else (),
@@ -70,6 +75,12 @@ def take_snapshot(
         usages=usages(state, limits, now.wall),
         learned=tuple(state.learned.of(families)),
     )
+
+
+def _named(queue: tuple[QueueClass, ...], planned: Demand | None) -> dict[str, None]:
+    """The datasets that somebody wants to read."""
+    demands = [each.demand for each in queue] + ([planned] if planned is not None else [])
+    return dict.fromkeys(name for demand in demands for name in demand.inputs)
 
 
 def site_now(memory: Memory, name: str) -> Site:

@@ -14,7 +14,7 @@ from agent.supervisor.values import Mode
 from simulator.faults.broker_node import CRASH_PLACES as BROKER_PLACES
 from simulator.faults.broker_node import BrokerNode
 from simulator.faults.clients import Clients
-from simulator.faults.network import Network
+from simulator.faults.network import LATE_SECONDS_MAX, Network
 from simulator.faults.shared_store import SharedStore
 from simulator.faults.site_node import CRASH_PLACES as SITE_PLACES
 from simulator.faults.site_node import SiteNode
@@ -85,6 +85,12 @@ class Faults:
             site.paused_until = min(site.paused_until, world.now)
             site.change_mode(Mode.OPEN, stop_jobs=False)
             site.change_cards(0, 0)
+            self.clients.drain(site.name, draining=False)
+        world.after(LATE_SECONDS_MAX, self._undrain)
+
+    def _undrain(self) -> None:
+        """Once more: a late copy of an earlier wish may have come after the last one."""
+        for site in self.sites:
             self.clients.drain(site.name, draining=False)
 
     # --- chance -----------------------------------------------------------------

@@ -49,6 +49,12 @@ FOUND = (
         for seed in (235, 296, 299)
     ),
     Found(
+        6550,
+        "I3: a job waited for a site that drained for ever: a late copy of an old wish to drain it "
+        "had come after the last wish to open it",
+        "simulation: the administrator looks again when nothing old can be under way any more",
+    ),
+    Found(
         853,
         "I4: leases were judged by what a site offered after it had given them",
         "simulation: a grant is judged by what was offered before or after its batch",

@@ -3,7 +3,12 @@
 They are those of the project's notes on scheduling: Philly twice over with gangs eight times
 as wide on 20 sites with 40 pools, KTH eight times over and as wide on 10 sites, a week of
 the LCG grid on 50 sites. Sizes follow from the load by the fluid program, and where the pools
-must be larger than that, submissions come faster. For KTH every pool holds the widest gang.
+must be larger than that, submissions come faster.
+
+KTH has gangs as wide as its machine, 800 cards here, and its load needs some 4,200 in all. So
+there are two readings: `kth-0.8`, where every pool holds the widest gang as every cluster did
+(16,000 cards, submissions four times as fast), and `kth-tight-0.8` with one such pool
+for each model: six of 800 hold nearly all 5,400, and the widest gang must have one empty.
 """
 
 from __future__ import annotations
@@ -42,6 +47,7 @@ STANDARDS: dict[str, Standard] = {
     "philly-0.9": Standard("philly_sia/philly_dev.csv.gz", 2, 8, 20, 40, 0.9),
     "philly-0.7": Standard("philly_sia/philly_dev.csv.gz", 2, 8, 20, 40, 0.7),
     "kth-0.8": Standard("kth_sp2/KTH-SP2-1996.swf.gz", 8, 8, 10, 20, 0.8, 800),
+    "kth-tight-0.8": Standard("kth_sp2/KTH-SP2-1996.swf.gz", 8, 8, 10, 20, 0.8),
     "lcg-0.9": Standard("lcg2005/LCG_days0-7.swf.gz", 1, 1, 50, 50, 0.9),
 }
 

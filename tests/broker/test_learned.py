@@ -11,7 +11,7 @@ from broker.core.snapshot import take_snapshot
 from broker.core.state import replay
 from scheduler.corrections import trust
 from scheduler.explain import plan
-from scheduler.model import Basis
+from scheduler.model import Basis, Demand
 from scheduler.model import Learned as Lesson
 
 PREDICTED = 100.0
@@ -30,7 +30,10 @@ def run(desk: Desk, job_id: str, seconds: float, name: str = "sft-1", tenant: st
 
 
 def lessons(desk: Desk, tenant: str, family: str) -> dict[str, Lesson]:
-    snapshot = take_snapshot(desk.core.memory, desk.now, ACCELERATORS, family=(tenant, family))
+    wanted = Demand((), family=family)
+    snapshot = take_snapshot(
+        desk.core.memory, desk.now, ACCELERATORS, planned=wanted, tenant=tenant
+    )
     return {row.accelerator: row for row in snapshot.learned}
 
 
@@ -69,9 +72,7 @@ def test_a_plan_and_a_round_use_what_was_learned(desk: Desk) -> None:
         desk.advance(900.0, tick=False)
         desk.beat("east")
         desk.succeeded("east", f"j{number}")
-    snapshot = take_snapshot(
-        desk.core.memory, desk.now, ACCELERATORS, family=("lab", demand.family)
-    )
+    snapshot = take_snapshot(desk.core.memory, desk.now, ACCELERATORS, planned=demand, tenant="lab")
     told = plan(snapshot, demand, "lab")
     score = told.candidates[0].score
     assert score.run_seconds == pytest.approx(900.0, rel=0.2)
