@@ -79,7 +79,6 @@ class PlacementRound:
         self._no_time = np.zeros(len(self.supply))
         self.room = Room(self.supply, snapshot.running, self.policy.victims_max)
         self._shapes_blocked: set[tuple[Variant, ...]] = set()
-        self._head_kept = False  # the first blocked class has its reservation
         self.placements: list[Placement] = []
         self.prestagings: dict[Prestaging, None] = {}
 
@@ -239,17 +238,15 @@ class PlacementRound:
     def _keep_place(self, at: int, case: Case) -> None:
         """Promise and reserve for the jobs that are left, ahead of the classes behind.
 
-        A reservation is for the first class that is blocked, and for all that have aged: more
-        of them would keep cards idle for jobs that the order lets wait anyway.
+        A reservation is for those that have aged: others would keep cards idle for jobs that
+        the order lets wait anyway.
         """
         if case.waiting is not None:
             all_known = case.waiting.gangs_before(self.releases, math.inf, 0.0)
             case.waiting.promise(self.releases, len(case.jobs_left), all_known)
         waits = case.jobs_held or not case.options.fits.any()
-        if not waits or (self._head_kept and not self.turns.aged(at)):
-            return
-        self._head_kept = True
-        reserve(self.supply, self.capacity, case.options)
+        if waits and self.turns.aged(at):
+            reserve(self.supply, self.capacity, case.options)
 
     def _look_again(self, case: Case) -> None:
         """Renew what the class can choose from after it was given cards."""

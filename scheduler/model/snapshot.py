@@ -70,7 +70,7 @@ class Policy:
 
     yuan_per_hour_saved: float = 0.0  # what an hour earlier is worth; 0: time only
     fragmentation_seconds_per_card: float = 0.05
-    accept_factor: float = 2.0  # a place is taken that ends at most so many times the best late …
+    accept_factor: float = 1.3  # a place is taken that ends at most so many times the best late …
     accept_age: float = 0.1  # … or later by this share of the time that the job has waited
     fair_share: float = 0.5  # how much shares weigh against lengths in the queue; 0: break ties
     placements_max: int = 20_000  # per round

@@ -196,19 +196,6 @@ def test_those_behind_do_not_count_on_cards_that_are_promised() -> None:
     assert homes(replace(before, queue=(*before.queue, behind))) == {"d/0": "zhengzhou/main"}
 
 
-def test_a_gang_that_waits_by_choice_keeps_its_place_there() -> None:
-    """Half of the fast pool is free; a long small job behind must not make the wait longer."""
-    half = pool("shenzhen", "nvidia-h100", [supernode("s", 8, 0)])
-    far = pool("zhengzhou", "hygon-k100-ai", [supernode("s", *NODES)])
-    work = Work(seconds=HOUR, accelerator="nvidia-h100", cards=16)
-    ways = (gang(2, 8, "nvidia-h100"), gang(2, 8, "hygon-k100-ai"))
-    small = Demand((gang(1, 8, "nvidia-h100"),), work=Work(seconds=9 * HOUR))
-    queue = [queued("wide", Demand(ways, work=work)), queued("small", small)]
-    running = (Running("shenzhen/main", 8, NOW + 600.0),)
-    urgent_first = [replace(queue[0], priority=1), queue[1]]
-    assert homes(snapshot([half, far], urgent_first, running=running)) == {}
-
-
 def test_who_wants_it_cheap_does_not_wait_for_an_early_finish() -> None:
     before = busy_near(ends_in=600.0, run=HOUR)
     cheap = replace(before.queue[0].demand, prefer=("cost",))
