@@ -257,9 +257,9 @@ def become(process: dict[str, Any], parent: int) -> NoReturn:
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)
-    # Python ignores the first two; nohup and a shell's background the others.
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT):
-        signal.signal(ignored, signal.SIG_DFL)
+    for number in signal.valid_signals():  # by Python, by nohup, by a shell's background
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(process["directory"])
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
