@@ -119,6 +119,14 @@ class Supernode:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Cards that a site's own jobs are expected to give back."""
+
+    cards: int
+    ends_at: float  # wall seconds at the site
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The accelerators of one model on one fabric within a site."""
 
@@ -135,6 +143,8 @@ class Pool:
     linearity: tuple[tuple[int, float], ...]  # (cards, measured fraction), ascending
     raw_name: str  # what the site itself calls it
     software: tuple[str, ...] = ()  # stacks on its nodes
+    time_limit_seconds_max: float = 0.0  # of one job; 0: none
+    releases: tuple[Release, ...] = ()
 
     @property
     def cards_free(self) -> int:

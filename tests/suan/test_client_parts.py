@@ -192,6 +192,7 @@ MIRRORS = [
     (views.Site, site_pb2.Site),
     (views.SiteFacts, site_pb2.SiteFacts),
     (views.Pool, site_pb2.Pool),
+    (views.Release, site_pb2.Release),
     (views.Supernode, site_pb2.Supernode),
     (views.JoinToken, admin_service_pb2.CreateTokenResponse),
     (views.PendingJoin, admin_service_pb2.PendingJoin),
@@ -213,10 +214,12 @@ def test_a_view_has_the_fields_of_its_message(kind: Any, message: Any) -> None:
 def test_maps_and_nested_messages_are_read() -> None:
     pool = site_pb2.Pool(name="npu", linearity={1024: 0.5, 8: 1.0})
     pool.supernodes.add(name="s0", nodes_by_free=[0, 2, 3])
+    pool.releases.add(cards=8, ends_at=5.0)
     site = site_pb2.Site(name="a", pools=[pool], facts=site_pb2.SiteFacts(tenants_allowed=["x"]))
     found = read(views.Site, site)
     assert found.pools[0].linearity == ((8, 1.0), (1024, 0.5))
     assert found.pools[0].cards_free == 8
+    assert found.pools[0].releases == (views.Release(8, 5.0),)
     assert found.facts.tenants_allowed == ("x",)
 
 
