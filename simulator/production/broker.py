@@ -103,9 +103,10 @@ class VirtualBroker:
         result = place(snapshot, self._policy, self._routes)
         self.rounds += 1
         self.placements += len(result.placements)
-        return self.hear(
-            (Proposals(result.placements, result.explanations, snapshot.now),), seconds
+        proposals = Proposals(
+            result.placements, result.explanations, snapshot.now, preemptions=result.preemptions
         )
+        return self.hear((proposals,), seconds)
 
 
 def _rows(federation: Federation, workload: Workload) -> list[Row]:
