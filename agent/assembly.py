@@ -10,17 +10,13 @@ import fcntl
 import os
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from agent.backends import Backend
-from agent.backends.noop import NoopBackend
-from agent.backends.process import ProcessBackend
-from agent.backends.slurm.backend import SlurmBackend
-from agent.backends.slurm.command import SlurmSettings
 from agent.bundles import Bundles
 from agent.clock import boot_id
 from agent.config import AgentConfig
@@ -29,19 +25,15 @@ from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal
 from agent.logs import Logs
 from agent.materials import Materials
-from agent.probes.slurm_poll import SlurmPoll
-from agent.probes.slurm_read import Slurm
 from agent.runs import Runs
 from agent.session.calls import get_bundle
 from agent.session.stream import Connect, Diagnose, Session
-from agent.slurm_survey import SlurmSurvey, names_from
 from agent.staging import Limits, Staging
 from agent.staging.values import GIB
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Settings
-from agent.survey import Survey, Surveying
+from agent.survey import Surveying
 from agent.wire.encode import SiteProfile
-from suan import catalogue
 from suan.errors import Conflict
 from suan.identity.directory import make_private_directory
 from suan.identity.files import read_file, write_file
@@ -129,38 +121,6 @@ def settings_of(config: AgentConfig) -> Settings:
         tenants_denied=config.tenants_denied,
         time_limit_seconds_max=config.time_limit_seconds_max,
     )
-
-
-def survey_of(config: AgentConfig, environment: Mapping[str, str]) -> Surveying:
-    """What tells the site's capacity; `environment` is the agent's own."""
-    slurm = config.slurm
-    if slurm is None:
-        return Survey(config)
-    own = {**environment, "SLURM_CONF": slurm.conf} if slurm.conf else environment
-    return SlurmSurvey(
-        config.site,
-        SlurmPoll(Slurm(own), slurm.poll_seconds),
-        names_from(catalogue.load(), slurm.accelerators),
-        slurm.partitions,
-        SlurmSettings(accounts=slurm.accounts, account=slurm.account, python=slurm.python),
-        config.rules,
-    )
-
-
-def backend_of(config: AgentConfig, environment: Mapping[str, str], survey: Surveying) -> Backend:
-    """The site's cluster manager; with Slurm it is asked together with the survey."""
-    if isinstance(survey, SlurmSurvey) and config.slurm is not None:
-        return SlurmBackend(
-            config.runs_dir,
-            environment,
-            config.job_environment,
-            survey.settings,
-            survey.poll,
-            wait_seconds_max=config.slurm.wait_seconds_max,
-        )
-    if config.backend == "noop":
-        return NoopBackend()
-    return ProcessBackend(config.state_dir, environment, config.job_environment)
 
 
 def staging_of(config: AgentConfig) -> Staging:

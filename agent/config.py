@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from agent.config_fields import AGENT_FILE, PoolDraft
-from agent.config_slurm import SlurmConfig
 from agent.inventory import DeclaredNode, DeclaredPool
+from agent.slurm.config import SlurmConfig
 from suan.catalogue import Catalogue
 from suan.errors import InvalidRequest, InvalidSpec, Problem
 from suan.jobspec.limits import Fault, quoted
@@ -26,7 +26,27 @@ from suan.jobspec.reader import Reader
 FILE_BYTES_MAX = 1024 * 1024
 NODE_ADDRESS = "127.0.0.1"
 SAMPLE = "deploy/examples holds whole ones"
-SLURM_HINT = "at least slurm: {shared_dir: <a directory that all nodes see>}"
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownCluster:
+    """What is said of a cluster manager that tells its own pools, when the file is wrong."""
+
+    least: str  # that its section holds
+    pools: str  # what they are
+    instead: str  # of declaring them
+
+
+# By the name of the backend and of its section.
+CLUSTERS: Mapping[str, _KnownCluster] = MappingProxyType(
+    {
+        "slurm": _KnownCluster(
+            "at least slurm: {shared_dir: <a directory that all nodes see>}",
+            "Slurm's partitions are the pools",
+            "drop pools; say under slurm.partitions which are offered, and how",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +191,17 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
 
 
 def _check_backend(values: Mapping[str, Any], reader: Reader) -> None:
-    """Pools are declared, or they are what Slurm says."""
-    slurm = values.get("backend") == "slurm"
-    if slurm and "slurm" not in values:
-        reader.report("slurm", Fault("MissingKey", "is required with backend slurm", SLURM_HINT))
-    if slurm and "pools" in values:
-        hint = "drop pools; say under slurm.partitions which are offered, and how"
-        reader.report("pools", Fault("WrongKey", "Slurm's partitions are the pools", hint))
-    if not slurm and "slurm" in values:
-        reader.report("slurm", Fault("WrongKey", "means nothing here", "add `backend: slurm`"))
-    if not slurm and "pools" not in values:
+    """Pools are declared, or they are what the cluster manager says."""
+    backend = values.get("backend", "")
+    for name in CLUSTERS.keys() & values.keys() - {backend}:
+        reader.report(name, Fault("WrongKey", "means nothing here", f"add `backend: {name}`"))
+    known = CLUSTERS.get(backend)
+    if known is not None and backend not in values:
+        message = f"is required with backend {backend}"
+        reader.report(backend, Fault("MissingKey", message, known.least))
+    if known is not None and "pools" in values:
+        reader.report("pools", Fault("WrongKey", known.pools, known.instead))
+    if known is None and "pools" not in values:
         reader.report("pools", Fault("MissingKey", "is required", "the site's accelerators"))
 
 

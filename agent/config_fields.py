@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_slurm import SLURM
 from agent.config_values import (
     ADDRESS,
     BROKER,
@@ -22,6 +21,7 @@ from agent.config_values import (
     number,
     pair,
 )
+from agent.slurm.config import SLURM
 from scheduler.model import Accelerator
 from suan.identity.address import ADDRESSES_MAX
 from suan.jobspec import limits, units

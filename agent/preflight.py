@@ -22,11 +22,11 @@ from agent.backends.process import ProcessBackend
 from agent.check import Check, Status, existing, file_system
 from agent.clock import boot_id, lease_now
 from agent.config import AgentConfig, ProbedPool
-from agent.preflight_slurm import slurm_checks
 from agent.probes.assess import assess, model_of
 from agent.probes.reading import Readings
 from agent.probes.run import read_cards
 from agent.probes.tools import ProbeFailed
+from agent.slurm.preflight import slurm_checks
 from suan.catalogue import Catalogue
 
 CONNECT_SECONDS = 5.0
@@ -41,7 +41,10 @@ _TIMEX_BYTES = 512  # more than struct timex has anywhere
 
 async def preflight(config: AgentConfig, catalogue: Catalogue) -> tuple[Check, ...]:
     """All checks, in the order in which an operator would mend them."""
-    own = await (slurm_checks(config) if config.slurm else machine_checks(config, catalogue))
+    if config.slurm is not None:
+        own = await slurm_checks(config, config.slurm)
+    else:
+        own = await machine_checks(config, catalogue)
     network = await check_network(config.broker)
     return (*own, check_disk(config.state_dir), check_clock(), network)
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from agent.assembly import profile_of, survey_of
+from agent.assembly import profile_of
+from agent.cluster import cluster_of
 from agent.config import AgentConfig
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Moment, Settings
@@ -37,7 +38,7 @@ def status_lines(answer: dict[str, Any]) -> Iterator[str]:
 
 def first_hello(config: AgentConfig) -> dict[str, Any]:
     """What a session would begin with if nothing ran here."""
-    survey = survey_of(config, os.environ)
+    survey = cluster_of(config, os.environ).survey
     asyncio.run(survey.look(lambda pool, node: frozenset()))
     state = State(survey.inventory(), survey.rules)
     supervisor = Supervisor(state, Settings(), lambda: 0.5)

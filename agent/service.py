@@ -18,12 +18,11 @@ from agent.assembly import (
     Outside,
     StateDirectory,
     assemble,
-    backend_of,
     profile_of,
     staging_of,
-    survey_of,
 )
 from agent.backends import Backend
+from agent.cluster import cluster_of
 from agent.config import AgentConfig
 from agent.control import read_mode, serve
 from agent.credentials import recover_identity
@@ -51,13 +50,14 @@ async def run_agent(config: AgentConfig, backend: Backend | None = None) -> None
     check_identity(config)
     state_directory = StateDirectory(config.state_dir)
     try:
-        survey = survey_of(config, os.environ)
+        cluster = cluster_of(config, os.environ)
+        survey = cluster.survey
         await survey.look(lambda pool, node: frozenset())
         daemon = assemble(
             config,
             state_directory,
             survey,
-            _outside(config, backend or backend_of(config, os.environ, survey)),
+            _outside(config, backend or cluster.backend),
         )
         profile = profile_of(config, state_directory.agent_id)
         gc.freeze()

@@ -26,16 +26,16 @@ from functools import partial
 from pathlib import Path
 
 from agent.backends import NodeShare, RunOrder
-from agent.backends.slurm.backend import SlurmBackend
 from agent.clock import lease_now
 from agent.inventory import Inventory, changes
-from agent.probes import slurm
-from agent.probes.slurm import SlurmFrame, SlurmView
-from agent.probes.slurm_capacity import discover
-from agent.probes.slurm_poll import POLL_SECONDS, SlurmPoll
-from agent.probes.slurm_read import Slurm
-from agent.probes.slurm_usage import conditions, releases
-from agent.slurm_survey import SlurmSurvey, names_from
+from agent.slurm import from_text
+from agent.slurm.backend import SlurmBackend
+from agent.slurm.capacity import discover
+from agent.slurm.from_text import SlurmFrame, SlurmView
+from agent.slurm.poll import POLL_SECONDS, SlurmPoll
+from agent.slurm.read import Slurm
+from agent.slurm.survey import SlurmSurvey, names_from
+from agent.slurm.usage import conditions, releases
 from bench.slurm_site import ASCEND, HYGON, SlurmSite, missing_tools, running_slurm
 from suan import catalogue
 
@@ -252,9 +252,9 @@ def inventory(nodes: int) -> None:
 def looked(nodes: str, partition: str, jobs: str) -> Inventory:
     view = SlurmView(
         SlurmFrame((22, 5), {}),
-        slurm.parse_nodes(nodes),
-        slurm.parse_partitions(partition),
-        slurm.parse_jobs(jobs),
+        from_text.parse_nodes(nodes),
+        from_text.parse_partitions(partition),
+        from_text.parse_jobs(jobs),
     )
     pools = discover(view, NAME_OF).pools
     declared = [pool.declared for pool in pools]

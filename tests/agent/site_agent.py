@@ -13,7 +13,9 @@ from types import MappingProxyType
 
 import grpc.aio
 
-from agent.assembly import Outside, StateDirectory, assemble, backend_of, profile_of, staging_of
+from agent.assembly import Outside, StateDirectory, assemble, profile_of, staging_of
+from agent.backends import Backend
+from agent.cluster import cluster_of
 from agent.config import AgentConfig, ProbedPool
 from agent.control import read_mode, serve
 from agent.daemon import Daemon, Keeper
@@ -58,6 +60,7 @@ async def agent(
     settings: AgentConfig,
     keepers: Iterable[Keeper] = (),
     staging: Staging | None = None,
+    backend: Backend | None = None,
 ) -> AsyncIterator[Running]:
     """A running agent, with its control socket; ends as by SIGTERM."""
     state_directory = StateDirectory(settings.state_dir)
@@ -66,7 +69,7 @@ async def agent(
         outside = Outside(
             lambda: grpc.aio.insecure_channel(address),
             lambda: Unavailable("nothing answers", "", "BrokerUnreachable"),
-            backend_of(settings, os.environ, survey),
+            backend or cluster_of(settings, os.environ).backend,
             staging or staging_of(settings),
             QUICK,
         )

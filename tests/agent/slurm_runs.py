@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.backends import NodeShare, RunOrder
-from agent.backends.slurm.backend import SlurmBackend
-from agent.backends.slurm.command import NodePlace, SlurmSettings
 from agent.clock import lease_now
-from agent.probes.slurm_poll import SlurmPoll
-from agent.probes.slurm_read import Slurm
+from agent.slurm.backend import SlurmBackend
+from agent.slurm.command import NodePlace, SlurmSettings
+from agent.slurm.poll import SlurmPoll
+from agent.slurm.read import Slurm
 from bench.slurm_site import ASCEND, SlurmSite, environment_of
 
 JOB = "0192f3a4-7777-7abc-8def-000000000001"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import site_agent
 from scripted_broker import PATIENCE_SECONDS, ScriptedBroker, job, serving
 from site_agent import QUICK, agent, config
 
@@ -52,24 +51,19 @@ class Doubtful(ProcessBackend):
 
 
 @asynccontextmanager
-async def at_work(
-    tmp_path: Path, backend: Doubtful, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ScriptedBroker]:
+async def at_work(tmp_path: Path, backend: Doubtful) -> AsyncIterator[ScriptedBroker]:
     """A broker and a connected agent of that backend."""
-    monkeypatch.setattr(site_agent, "backend_of", lambda *_: backend)
     broker = ScriptedBroker()
-    async with serving(broker) as address, agent(address, config(tmp_path)):
+    async with serving(broker) as address, agent(address, config(tmp_path), backend=backend):
         await broker.connected()
         yield broker
 
 
 @pytest.mark.parametrize("silences", [0, 2])
-async def test_accepted_and_not_answered(
-    silences: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_accepted_and_not_answered(silences: int, tmp_path: Path) -> None:
     backend = Doubtful(tmp_path, silences=silences)
     ran = tmp_path / "ran"
-    async with at_work(tmp_path, backend, monkeypatch) as broker:
+    async with at_work(tmp_path, backend) as broker:
         wish = job(f"echo once >> {ran}")
         broker.grant(("j1", 1), spec=wish)
         broker.grant(("j1", 1), spec=wish)  # as a broker does that has not heard of it yet
@@ -79,12 +73,10 @@ async def test_accepted_and_not_answered(
         assert ran.read_text() == "once\n"
 
 
-async def test_neither_accepted_nor_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_neither_accepted_nor_answered(tmp_path: Path) -> None:
     backend = Doubtful(tmp_path, accepts=False)
     ran = tmp_path / "ran"
-    async with at_work(tmp_path, backend, monkeypatch) as broker:
+    async with at_work(tmp_path, backend) as broker:
         broker.grant(("j1", 1), spec=job(f"echo once >> {ran}"))
         await broker.until(lambda: broker.reports("j1"))
         (refused,) = broker.reports("j1")

@@ -16,12 +16,12 @@ from processes import alive, until
 from slurm_runs import JOB, NODES, backend, lease, order
 
 from agent.backends import BackendRefused, Exit, Launch, Phase, Reason, Stream
-from agent.backends.slurm.backend import SlurmBackend
-from agent.backends.slurm.command import NodePlace
-from agent.probes.slurm_poll import SlurmPoll
-from agent.probes.slurm_read import Slurm
 from agent.probes.tools import ProbeFailed
-from agent.slurm_survey import SlurmSurvey, names_from
+from agent.slurm.backend import SlurmBackend
+from agent.slurm.command import NodePlace
+from agent.slurm.poll import SlurmPoll
+from agent.slurm.read import Slurm
+from agent.slurm.survey import SlurmSurvey, names_from
 from bench.slurm_site import SlurmSite, missing_tools, running_slurm
 from suan import catalogue
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.assembly import backend_of, profile_of, survey_of
-from agent.backends.slurm.backend import SlurmBackend
+from agent.assembly import profile_of
+from agent.cluster import cluster_of
 from agent.config import AgentConfig, load_config
-from agent.config_slurm import OFFER, SLURM
-from agent.probes.slurm_capacity import PartitionOffer
-from agent.slurm_survey import SlurmSurvey
+from agent.slurm.backend import SlurmBackend
+from agent.slurm.capacity import PartitionOffer
+from agent.slurm.config import OFFER, SLURM
+from agent.slurm.survey import SlurmSurvey
 from suan.catalogue import load
 from suan.errors import InvalidSpec, Problem
 
@@ -92,13 +93,14 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
 
 def test_what_is_made_of_it(tmp_path: Path) -> None:
     config = read(tmp_path, WHOLE)
-    survey = survey_of(config, {})
+    cluster = cluster_of(config, {})
+    survey = cluster.survey
     assert isinstance(survey, SlurmSurvey)
     settings = survey.settings()
     assert (settings.account, dict(settings.accounts)["team-a"]) == ("guests", "lab")
     assert settings.python == "/opt/python3.11/bin/python3"
     assert survey.rules == config.rules
-    assert isinstance(backend_of(config, {}, survey), SlurmBackend)
+    assert isinstance(cluster.backend, SlurmBackend)
     assert profile_of(config, "").backend == "slurm"
 
 

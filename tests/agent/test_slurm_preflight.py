@@ -12,7 +12,7 @@ import pytest
 
 from agent.check import Check, Status
 from agent.config import AgentConfig, load_config
-from agent.preflight_slurm import slurm_checks
+from agent.slurm.preflight import slurm_checks
 from bench.slurm_site import SlurmSite, missing_tools, running_slurm
 from suan.catalogue import load
 
@@ -39,7 +39,8 @@ def configured(
 
 
 async def checked(config: AgentConfig) -> dict[str, Check]:
-    return {check.name: check for check in await slurm_checks(config)}
+    assert config.slurm is not None
+    return {check.name: check for check in await slurm_checks(config, config.slurm)}
 
 
 @needs_slurm
@@ -90,6 +91,8 @@ async def test_a_slurm_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    (only,) = await slurm_checks(configured(tmp_path, tmp_path / "slurm.conf"))
+    config = configured(tmp_path, tmp_path / "slurm.conf")
+    assert config.slurm is not None
+    (only,) = await slurm_checks(config, config.slurm)
     assert (only.name, only.status) == ("scheduler", Status.FAIL)
     assert only.hint == "install Slurm"

@@ -10,8 +10,9 @@ import pytest
 
 from agent.backends import NodeShare
 from agent.inventory import Inventory
-from agent.probes import slurm, slurm_json
-from agent.probes.slurm import (
+from agent.slurm import from_json, from_text
+from agent.slurm.capacity import CardType, PartitionOffer, discover
+from agent.slurm.from_text import (
     SlurmFrame,
     SlurmJob,
     SlurmNode,
@@ -19,8 +20,7 @@ from agent.probes.slurm import (
     SlurmQos,
     SlurmView,
 )
-from agent.probes.slurm_capacity import CardType, PartitionOffer, discover
-from agent.probes.slurm_notation import (
+from agent.slurm.notation import (
     Gres,
     SlurmUnreadable,
     hosts,
@@ -28,8 +28,8 @@ from agent.probes.slurm_notation import (
     parse_gres,
     parse_states,
 )
-from agent.probes.slurm_rules import refused_accounts, rules_of, time_limit_seconds
-from agent.probes.slurm_usage import RELEASES_MAX, conditions, is_ours, releases
+from agent.slurm.rules import refused_accounts, rules_of, time_limit_seconds
+from agent.slurm.usage import RELEASES_MAX, conditions, is_ours, releases
 from scheduler.model import Release
 
 FIXTURES = Path(__file__).parent / "fixtures" / "slurm"
@@ -51,16 +51,16 @@ def nobody(pool: str, node: str) -> frozenset[int]:
 def recorded() -> SlurmView:
     return SlurmView(
         SlurmFrame((22, 5), {}),
-        slurm.parse_nodes(text("22.05-nodes.txt")),
-        slurm.parse_partitions(text("22.05-partitions.txt")),
-        slurm_json.parse_jobs(text("22.05-squeue.json")),
+        from_text.parse_nodes(text("22.05-nodes.txt")),
+        from_text.parse_partitions(text("22.05-partitions.txt")),
+        from_json.parse_jobs(text("22.05-squeue.json")),
     )
 
 
 def documented(version: str) -> SlurmView:
-    nodes = slurm_json.parse_nodes(text(f"{version}-nodes.json"))
+    nodes = from_json.parse_nodes(text(f"{version}-nodes.json"))
     partition = SlurmPartition("ascend", up=True, nodes=tuple(node.name for node in nodes))
-    jobs = slurm_json.parse_jobs(text(f"{version}-squeue.json"))
+    jobs = from_json.parse_jobs(text(f"{version}-squeue.json"))
     return SlurmView(SlurmFrame((23, 2), {}), nodes, (partition,), jobs)
 
 
@@ -138,7 +138,7 @@ def test_usable_states(state: str, usable: bool) -> None:
 
 
 def test_nodes_of_22_05() -> None:
-    dcu, npu, drained = slurm.parse_nodes(text("22.05-nodes.txt"))
+    dcu, npu, drained = from_text.parse_nodes(text("22.05-nodes.txt"))
     assert (dcu.name, dcu.address, dcu.cpus, dcu.memory_mib) == ("dcu1", "127.0.0.1", 16, 4000)
     assert npu.gres == (Gres("npu", "910b", 8),)
     assert Gres("npu", "910b", 3) in npu.gres_used
@@ -150,14 +150,14 @@ def test_text_and_json_of_22_05_say_the_same() -> None:
     def known(node: SlurmNode) -> tuple[object, ...]:
         return (node.name, node.address, node.cpus, node.memory_mib, node.gres, node.gres_used)
 
-    by_text = slurm.parse_nodes(text("22.05-nodes.txt"))
-    by_json = slurm_json.parse_nodes(text("22.05-sinfo.json"))
+    by_text = from_text.parse_nodes(text("22.05-nodes.txt"))
+    by_json = from_json.parse_nodes(text("22.05-sinfo.json"))
     assert [known(node) for node in by_text] == [known(node) for node in by_json]
     assert [node.usable for node in by_text] == [node.usable for node in by_json]
 
 
 def test_partitions_of_22_05() -> None:
-    ascend, hygon = slurm.parse_partitions(text("22.05-partitions.txt"))
+    ascend, hygon = from_text.parse_partitions(text("22.05-partitions.txt"))
     assert ascend.nodes == ("npu1", "npu2")
     assert (ascend.up, ascend.seconds_max, hygon.seconds_max) == (True, 259200.0, 86400.0)
     assert ascend.nodes_max is None
@@ -165,7 +165,7 @@ def test_partitions_of_22_05() -> None:
 
 
 def test_rules_of_a_partition() -> None:
-    (partition,) = slurm.parse_partitions(
+    (partition,) = from_text.parse_partitions(
         "PartitionName=p AllowAccounts=a,b MaxNodes=4 MaxTime=UNLIMITED Nodes=(null) State=DRAIN"
         " MaxMemPerCPU=3888"
     )
@@ -175,7 +175,7 @@ def test_rules_of_a_partition() -> None:
 
 
 def test_jobs_by_text() -> None:
-    one, endless = slurm.parse_jobs(
+    one, endless = from_text.parse_jobs(
         "7|RUNNING|None|n[1-2]|gres:npu:910b:3|1762007200|a|name\n8|RUNNING|None|n3|N/A|NONE|b\n"
     )
     assert one == SlurmJob(7, "a|name", "RUNNING", ("n1", "n2"), (Gres("npu", "910b", 3),), ENDS_AT)
@@ -204,11 +204,11 @@ def test_documented_versions(version: str) -> None:
 )
 def test_garbage_is_not_an_empty_site(garbage: str) -> None:
     for parse in (
-        slurm.parse_nodes,
-        slurm.parse_partitions,
-        slurm.parse_jobs,
-        slurm_json.parse_nodes,
-        slurm_json.parse_jobs,
+        from_text.parse_nodes,
+        from_text.parse_partitions,
+        from_text.parse_jobs,
+        from_json.parse_nodes,
+        from_json.parse_jobs,
     ):
         with pytest.raises(SlurmUnreadable):
             parse(garbage)
@@ -217,11 +217,11 @@ def test_garbage_is_not_an_empty_site(garbage: str) -> None:
 @pytest.mark.parametrize("document", ["{}", "[]", '{"nodes": 3}', '{"nodes": [1]}', "null"])
 def test_json_of_another_shape(document: str) -> None:
     with pytest.raises(SlurmUnreadable):
-        slurm_json.parse_nodes(document)
+        from_json.parse_nodes(document)
 
 
 def test_unknown_fields_and_missing_ones() -> None:
-    (node,) = slurm_json.parse_nodes(json.dumps({"nodes": [{"name": "n1", "new": {}}]}))
+    (node,) = from_json.parse_nodes(json.dumps({"nodes": [{"name": "n1", "new": {}}]}))
     assert (node.name, node.usable, node.gres) == ("n1", False, ())
 
 
@@ -272,7 +272,7 @@ def test_two_shapes_in_one_partition_are_two_pools() -> None:
 
 
 def test_leaf_switches_are_supernodes() -> None:
-    leaves = slurm.parse_topology(
+    leaves = from_text.parse_topology(
         "SwitchName=s1 Level=0 LinkSpeed=1 Nodes=npu1\n"
         "SwitchName=s2 Level=0 LinkSpeed=1 Nodes=npu2\n"
         "SwitchName=top Level=1 LinkSpeed=1 Nodes=npu[1-2] Switches=s[1-2]\n"
@@ -398,14 +398,14 @@ QOS=normal(1)
 
 
 def test_rules_of_a_quality_of_service() -> None:
-    short, normal = slurm.parse_qos(QOS)
+    short, normal = from_text.parse_qos(QOS)
     assert short == SlurmQos("short", 7200.0, (Gres("dcu", "", 1),))
     assert normal == SlurmQos("normal")
-    assert slurm.parse_qos("\nNo QOS currently cached in Slurm.\n\n") == ()
+    assert from_text.parse_qos("\nNo QOS currently cached in Slurm.\n\n") == ()
 
 
 def test_what_is_told_of_rules() -> None:
-    frame = SlurmFrame((22, 5), {}, 3888, slurm.parse_qos(QOS))
+    frame = SlurmFrame((22, 5), {}, 3888, from_text.parse_qos(QOS))
     strict = SlurmPartition(
         "p", True, (), 259200.0, 4, accounts_allowed=("lab", "guests"), qos="short"
     )

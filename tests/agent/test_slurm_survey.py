@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from agent.backends import NodeShare
-from agent.probes import slurm_poll, slurm_read
-from agent.probes.slurm_poll import SlurmPoll
-from agent.probes.slurm_read import Slurm
 from agent.probes.tools import Bounds, ProbeFailed
-from agent.slurm_survey import SlurmSurvey, names_from
+from agent.slurm import poll as slurm_poll
+from agent.slurm import read as slurm_read
+from agent.slurm.poll import SlurmPoll
+from agent.slurm.read import Slurm
+from agent.slurm.survey import SlurmSurvey, names_from
 from agent.supervisor.messages import Event, InventoryChanged
 from scheduler.model import Release
 from suan import catalogue

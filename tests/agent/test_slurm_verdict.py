@@ -9,10 +9,10 @@ import pytest
 
 from agent.backends import BackendRefused, Exit, NodeShare, Reason, RunOrder
 from agent.backends.rundir import RunDirectory
-from agent.backends.slurm.command import NodePlace, SlurmSettings, batch_script, sbatch_arguments
-from agent.backends.slurm.layout import TOLD_TO_END
-from agent.backends.slurm.verdict import SLURM_SAYS, judged, words_of
-from agent.probes.slurm import SlurmJob, parse_jobs
+from agent.slurm.command import NodePlace, SlurmSettings, batch_script, sbatch_arguments
+from agent.slurm.from_text import SlurmJob, parse_jobs
+from agent.slurm.layout import TOLD_TO_END
+from agent.slurm.verdict import SLURM_SAYS, judged, words_of
 from agent.supervisor.outcomes import outcome_of
 
 NAME = "suan-j1-1"

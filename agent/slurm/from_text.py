@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.probes.slurm_notation import (
+from agent.slurm.notation import (
     NOTHING,
     Gres,
     SlurmUnreadable,

@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from agent.backends.slurm.command import NodePlace, SlurmSettings
 from agent.inventory import DeclaredPool, Inventory, NodeCondition
-from agent.probes.slurm import SlurmView
-from agent.probes.slurm_capacity import (
+from agent.probes.tools import ProbeFailed
+from agent.slurm.capacity import (
     CardType,
     Discovery,
     NameOf,
@@ -20,10 +19,11 @@ from agent.probes.slurm_capacity import (
     SlurmPool,
     discover,
 )
-from agent.probes.slurm_poll import SlurmPoll
-from agent.probes.slurm_rules import rules_of
-from agent.probes.slurm_usage import conditions, releases
-from agent.probes.tools import ProbeFailed
+from agent.slurm.command import NodePlace, SlurmSettings
+from agent.slurm.from_text import SlurmView
+from agent.slurm.poll import SlurmPoll
+from agent.slurm.rules import rules_of
+from agent.slurm.usage import conditions, releases
 from agent.supervisor.messages import Event, InventoryChanged
 from scheduler.model import Release
 from suan.catalogue import Catalogue

@@ -10,10 +10,10 @@ import contextlib
 import re
 from collections.abc import Mapping
 
-from agent.probes import slurm, slurm_json
-from agent.probes.slurm import SlurmFrame, SlurmJob, SlurmNode, SlurmView
-from agent.probes.slurm_notation import SlurmUnreadable
 from agent.probes.tools import Bounds, ProbeFailed, call_tool
+from agent.slurm import from_json, from_text
+from agent.slurm.from_text import SlurmFrame, SlurmJob, SlurmNode, SlurmView
+from agent.slurm.notation import SlurmUnreadable
 
 BOUNDS = Bounds(
     seconds=60.0,  # a controller under load takes tens of seconds
@@ -45,22 +45,22 @@ class Slurm:
 
     async def frame(self) -> SlurmFrame:
         """Raises ProbeFailed."""
-        configuration = await self.call(*slurm.CONFIGURATION_ARGUMENTS)
+        configuration = await self.call(*from_text.CONFIGURATION_ARGUMENTS)
         return SlurmFrame(
             version=await self.version(),
-            leaf_switches=slurm.parse_topology(await self._said(*slurm.TOPOLOGY_ARGUMENTS)),
-            memory_mib_per_cpu_max=slurm.parse_memory_per_cpu_max(configuration),
-            qos=slurm.parse_qos(await self._said(*slurm.QOS_ARGUMENTS)),
+            leaf_switches=from_text.parse_topology(await self._said(*from_text.TOPOLOGY_ARGUMENTS)),
+            memory_mib_per_cpu_max=from_text.parse_memory_per_cpu_max(configuration),
+            qos=from_text.parse_qos(await self._said(*from_text.QOS_ARGUMENTS)),
         )
 
     async def view(self, frame: SlurmFrame) -> SlurmView:
         """Everything now, within a frame that was read before. Raises ProbeFailed."""
-        partitions = await self.call(*slurm.PARTITIONS_ARGUMENTS)
+        partitions = await self.call(*from_text.PARTITIONS_ARGUMENTS)
         try:
             return SlurmView(
                 frame=frame,
                 nodes=await self._nodes(frame.version),
-                partitions=slurm.parse_partitions(partitions),
+                partitions=from_text.parse_partitions(partitions),
                 jobs=await self._jobs(frame.version),
             )
         except SlurmUnreadable as error:
@@ -85,16 +85,16 @@ class Slurm:
         return said.output
 
     async def _nodes(self, version: tuple[int, ...]) -> tuple[SlurmNode, ...]:
-        if document := await self._json(version, slurm_json.NODES_ARGUMENTS):
+        if document := await self._json(version, from_json.NODES_ARGUMENTS):
             with contextlib.suppress(SlurmUnreadable):
-                return slurm_json.parse_nodes(document)
-        return slurm.parse_nodes(await self.call(*slurm.NODES_ARGUMENTS))
+                return from_json.parse_nodes(document)
+        return from_text.parse_nodes(await self.call(*from_text.NODES_ARGUMENTS))
 
     async def _jobs(self, version: tuple[int, ...]) -> tuple[SlurmJob, ...]:
-        if document := await self._json(version, slurm_json.JOBS_ARGUMENTS):
+        if document := await self._json(version, from_json.JOBS_ARGUMENTS):
             with contextlib.suppress(SlurmUnreadable):
-                return slurm_json.parse_jobs(document)
-        return slurm.parse_jobs(await self.call(*slurm.JOBS_ARGUMENTS))
+                return from_json.parse_jobs(document)
+        return from_text.parse_jobs(await self.call(*from_text.JOBS_ARGUMENTS))
 
     async def _json(self, version: tuple[int, ...], arguments: tuple[str, ...]) -> str:
         """What a command says in JSON; "" where the version has none, or was built without.
@@ -102,7 +102,7 @@ class Slurm:
         A command that fails so and then says it in text is not asked for JSON again.
         """
         tool, *rest = arguments
-        if version < slurm_json.SINCE or tool in self._without_json:
+        if version < from_json.SINCE or tool in self._without_json:
             return ""
         try:
             return await self.call(tool, *rest)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.clock import lease_now
-from agent.probes.slurm import SlurmFrame, SlurmView
-from agent.probes.slurm_read import Slurm
+from agent.slurm.from_text import SlurmFrame, SlurmView
+from agent.slurm.read import Slurm
 
 POLL_SECONDS = 30.0  # between two questions
 FRAME_POLLS = 10  # questions between two readings of what only a configuration changes

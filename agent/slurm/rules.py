@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from agent.probes.slurm import SlurmFrame, SlurmPartition, SlurmQos
+from agent.slurm.from_text import SlurmFrame, SlurmPartition, SlurmQos
 
 RULES_MAX = 64  # told of a site
 RULE_CHARACTERS_MAX = 200

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from agent.inventory import DeclaredNode, DeclaredPool
-from agent.probes.slurm import SlurmNode, SlurmPartition, SlurmView
-from agent.probes.slurm_notation import Gres
-from agent.probes.slurm_rules import memory_mib_per_cpu, time_limit_seconds
+from agent.slurm.from_text import SlurmNode, SlurmPartition, SlurmView
+from agent.slurm.notation import Gres
+from agent.slurm.rules import memory_mib_per_cpu, time_limit_seconds
 
 NameOf = Callable[[str], "CardType | None"]  # of "name:type", or "name" for cards without a type
 

@@ -12,8 +12,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from agent.probes.slurm import SlurmJob, SlurmNode
-from agent.probes.slurm_notation import SlurmUnreadable, hosts, parse_gres, parse_states
+from agent.slurm.from_text import SlurmJob, SlurmNode
+from agent.slurm.notation import SlurmUnreadable, hosts, parse_gres, parse_states
 
 NODES_ARGUMENTS = ("scontrol", "show", "nodes", "--json")  # since 23.02
 JOBS_ARGUMENTS = ("squeue", "-a", "-t", "all", "--json")

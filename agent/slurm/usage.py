@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from agent.backends import parse_run_name
 from agent.inventory import NodeCondition
-from agent.probes.slurm import SlurmJob, SlurmNode, SlurmView
-from agent.probes.slurm_capacity import SlurmPool, key_of
-from agent.probes.slurm_notation import Gres
+from agent.slurm.capacity import SlurmPool, key_of
+from agent.slurm.from_text import SlurmJob, SlurmNode, SlurmView
+from agent.slurm.notation import Gres
 from scheduler.model import Release
 
 RELEASES_MAX = 200  # told of a pool; what comes later counts as coming with the last

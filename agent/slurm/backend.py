@@ -17,13 +17,13 @@ from agent.backends import BackendRefused, Exit, Reason, RunOrder, RunState
 from agent.backends.filed import FiledRuns
 from agent.backends.prepare import FREE_BYTES_MIN, StateDirectory, prepare_run, publish_run
 from agent.backends.rundir import RunDirectory
-from agent.backends.slurm import layout, node
-from agent.backends.slurm.command import SlurmSettings, batch_script, sbatch_arguments
-from agent.backends.slurm.watch import SlurmWatch
 from agent.clock import lease_now
 from agent.environment import Surroundings
-from agent.probes.slurm_poll import SlurmPoll
 from agent.probes.tools import ProbeFailed
+from agent.slurm import layout, node
+from agent.slurm.command import SlurmSettings, batch_script, sbatch_arguments
+from agent.slurm.poll import SlurmPoll
+from agent.slurm.watch import SlurmWatch
 
 SUBMITS_MAX = 4  # calls of sbatch at a time
 RANKS_MAX = 65_536  # of one run

@@ -20,8 +20,8 @@ from typing import Any
 
 from agent.backends import Exit, LeaseClass, Phase, Reason, RunOrder, RunState
 from agent.backends.rundir import RunDirectory, sync_directory
-from agent.backends.slurm.node import PEER_ENDED
 from agent.clock import boot_id, boottime_ns, raw_ns
+from agent.slurm.node import PEER_ENDED
 
 GIVEN_UP = "given-up"  # its presence: no node of it gets a lease any more
 TOLD_TO_END = "the fence was told to end"  # by a signal, so by Slurm

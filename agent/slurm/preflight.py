@@ -16,21 +16,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.assembly import survey_of
 from agent.backends import BackendRefused, Exit, NodeShare, RunOrder, Stream, run_name
-from agent.backends.slurm.backend import SlurmBackend
 from agent.check import Check, Status, existing, file_system
 from agent.clock import lease_now
 from agent.config import AgentConfig
-from agent.config_slurm import SlurmConfig
 from agent.inventory import Inventory
-from agent.probes.slurm import SlurmNode, SlurmView
-from agent.probes.slurm_capacity import SlurmPool
-from agent.probes.slurm_json import SINCE
-from agent.probes.slurm_poll import SlurmPoll
-from agent.probes.slurm_rules import refused_accounts
 from agent.probes.tools import ProbeFailed
-from agent.slurm_survey import SlurmSurvey
+from agent.slurm.backend import SlurmBackend
+from agent.slurm.capacity import SlurmPool
+from agent.slurm.config import SlurmConfig
+from agent.slurm.from_json import SINCE
+from agent.slurm.from_text import SlurmNode, SlurmView
+from agent.slurm.poll import SlurmPoll
+from agent.slurm.rules import refused_accounts
+from agent.slurm.site import slurm_survey
+from agent.slurm.survey import SlurmSurvey
 from scheduler.model import Slice
 
 JOB_SECONDS_MAX = 60.0  # for the test job, in Slurm's queue and on its node
@@ -46,10 +46,9 @@ echo '{_NO_ROUTE}'
 WAITING = "a busy site is no fault; run preflight again when a card is free"
 
 
-async def slurm_checks(config: AgentConfig) -> list[Check]:
+async def slurm_checks(config: AgentConfig, slurm: SlurmConfig) -> list[Check]:
     """All that can be asked of the Slurm that `config` names."""
-    survey = survey_of(config, os.environ)
-    assert isinstance(survey, SlurmSurvey) and config.slurm is not None
+    survey = slurm_survey(config, slurm, os.environ)
     began = time.monotonic()
     try:
         view = (await survey.poll.answer(float("-inf"))).view
@@ -62,8 +61,8 @@ async def slurm_checks(config: AgentConfig) -> list[Check]:
         *(check_pool(pool, survey.inventory(), view) for pool in survey.found.pools),
         check_names(survey),
         check_rules(survey),
-        check_accounts(survey, config.slurm),
-        check_shared(Path(config.slurm.shared_dir)),
+        check_accounts(survey, slurm),
+        check_shared(Path(slurm.shared_dir)),
         await check_job(config, survey),
     ]
 

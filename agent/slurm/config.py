@@ -21,7 +21,7 @@ from agent.config_values import (
     number,
     pair,
 )
-from agent.probes.slurm_capacity import PartitionOffer
+from agent.slurm.capacity import PartitionOffer
 from scheduler.model import Accelerator
 from suan.jobspec import limits
 from suan.jobspec.limits import Fault, TextRule, quoted

@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from agent.backends import Exit, Reason
 from agent.backends.filed import is_run_name
-from agent.backends.slurm.layout import TOLD_TO_END
-from agent.probes.slurm import SlurmJob
+from agent.slurm.from_text import SlurmJob
+from agent.slurm.layout import TOLD_TO_END
 
 SLURM_SAYS = "Slurm says "
 # The codes under which people are told why the site itself ended a run.

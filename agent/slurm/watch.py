@@ -16,17 +16,17 @@ from typing import Any
 from agent.backends import Exit, Reason
 from agent.backends.prepare import StateDirectory
 from agent.backends.rundir import RunDirectory
-from agent.backends.slurm import layout
-from agent.backends.slurm.verdict import (
+from agent.probes.tools import ProbeFailed
+from agent.slurm import layout
+from agent.slurm.from_text import SlurmJob
+from agent.slurm.poll import SlurmPoll
+from agent.slurm.verdict import (
     NOT_STARTED,
     SLURM_SAYS,
     is_open_to_doubt,
     judged,
     words_of,
 )
-from agent.probes.slurm import SlurmJob
-from agent.probes.slurm_poll import SlurmPoll
-from agent.probes.tools import ProbeFailed
 
 ANSWER_SECONDS = 0.1  # between two looks at the nodes' questions …
 LOOK_SECONDS = 0.5  # … and at their records …
