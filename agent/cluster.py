@@ -12,6 +12,8 @@ from agent.backends import Backend
 from agent.backends.noop import NoopBackend
 from agent.backends.process import ProcessBackend
 from agent.config import AgentConfig
+from agent.kubernetes.site import kubernetes_backend, kubernetes_survey
+from agent.ray.site import ray_backend, ray_survey
 from agent.slurm.site import slurm_backend, slurm_survey
 from agent.survey import Survey, Surveying
 
@@ -29,6 +31,12 @@ def cluster_of(config: AgentConfig, environment: Mapping[str, str]) -> Cluster:
     if config.slurm is not None:
         survey = slurm_survey(config, config.slurm, environment)
         return Cluster(survey, slurm_backend(config, config.slurm, environment, survey))
+    if config.ray is not None:
+        asked = ray_survey(config, config.ray, environment)
+        return Cluster(asked, ray_backend(config, config.ray, environment, asked))
+    if config.kubernetes is not None:
+        watched = kubernetes_survey(config, config.kubernetes)
+        return Cluster(watched, kubernetes_backend(config, config.kubernetes, watched))
     if config.backend == "noop":
         return Cluster(Survey(config), NoopBackend())
     own = ProcessBackend(config.state_dir, environment, config.job_environment)

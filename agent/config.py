@@ -17,6 +17,8 @@ import yaml
 
 from agent.config_fields import AGENT_FILE, PoolDraft
 from agent.inventory import DeclaredNode, DeclaredPool
+from agent.kubernetes.config import KubernetesConfig
+from agent.ray.config import RayConfig
 from agent.slurm.config import SlurmConfig
 from suan.catalogue import Catalogue
 from suan.errors import InvalidRequest, InvalidSpec, Problem
@@ -45,6 +47,16 @@ CLUSTERS: Mapping[str, _KnownCluster] = MappingProxyType(
             "Slurm's partitions are the pools",
             "drop pools; say under slurm.partitions which are offered, and how",
         ),
+        "ray": _KnownCluster(
+            "at least ray: {shared_dir: <a directory that head and nodes see>}",
+            "Ray's nodes are the pools",
+            "drop pools; say under ray.pools which are offered, and how",
+        ),
+        "kubernetes": _KnownCluster(
+            "at least kubernetes: {shared_dir: <a volume that pods mount>, image: <of jobs>}",
+            "the cluster's nodes are the pools",
+            "drop pools; say under kubernetes.pools which are offered, and how",
+        ),
     }
 )
 
@@ -67,8 +79,10 @@ class AgentConfig:
     state_dir: Path
     identity_dir: Path  # key and certificates
     pools: tuple[ProbedPool, ...]
-    backend: str = "process"  # or "slurm", "noop"
+    backend: str = "process"  # or "slurm", "ray", "kubernetes", "noop"
     slurm: SlurmConfig | None = None  # with that backend; its partitions are the pools
+    ray: RayConfig | None = None  # with that backend; its nodes are the pools
+    kubernetes: KubernetesConfig | None = None  # with that backend; its nodes are the pools
     region: str = ""
     node_address: str = NODE_ADDRESS
     grace_seconds: float = 30.0  # between SIGTERM and SIGKILL, where a job names none
@@ -86,6 +100,9 @@ class AgentConfig:
     data_roots: tuple[Path, ...] = ()  # whose datasets jobs may read
     data_gib_max: float = 100.0  # of downloaded inputs that are kept
     data_hosts: tuple[str, ...] = ()  # with private addresses, that inputs may come from
+    data_s3_endpoint: str = ""  # where s3://bucket/key is read; "": nowhere
+    data_s3_region: str = ""  # "": the store has none
+    data_s3_credentials: Path | None = None  # of the site's account there
     environment: Mapping[str, str] = field(default_factory=dict)  # for every job of this site
     names: Mapping[str, str] = field(default_factory=dict)  # what tools print -> canonical model
 
@@ -103,7 +120,8 @@ class AgentConfig:
     @property
     def runs_dir(self) -> Path:
         """Where runs and their data are: beside the journal, or where all nodes see them."""
-        return Path(self.slurm.shared_dir) if self.slurm else self.state_dir
+        shared = self.slurm or self.ray or self.kubernetes
+        return Path(shared.shared_dir) if shared else self.state_dir
 
     @property
     def declared_pools(self) -> tuple[DeclaredPool, ...]:
@@ -173,7 +191,10 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
     tenants = values.pop("tenants", {})
     brokers = values.pop("broker")
     data_roots = tuple(base / root for root in values.pop("data_roots", ()))
+    credentials = values.pop("data_s3_credentials", "")
     slurm: SlurmConfig | None = values.pop("slurm", None)
+    ray: RayConfig | None = values.pop("ray", None)
+    cluster: KubernetesConfig | None = values.pop("kubernetes", None)
     return AgentConfig(
         pools=pools,
         broker=brokers if isinstance(brokers, str) else ",".join(brokers),
@@ -181,7 +202,10 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
         identity_dir=base / identity_dir if identity_dir else state_dir / "identity",
         city=values.pop("city", values["site"]),
         data_roots=data_roots,
+        data_s3_credentials=base / credentials if credentials else None,
         slurm=replace(slurm, shared_dir=str(base / slurm.shared_dir)) if slurm else None,
+        ray=ray.below(base) if ray else None,
+        kubernetes=cluster.below(base) if cluster else None,
         tenants_allowed=tenants.get("allowed", ()),
         tenants_denied=tenants.get("denied", ()),
         environment=MappingProxyType(dict(values.pop("environment", ()))),

@@ -11,6 +11,7 @@ from agent.config_values import (
     ADDRESS,
     BROKER,
     CARD_COUNT,
+    ENDPOINT,
     NODE_NAME,
     PLACE,
     RAW_NAME,
@@ -21,6 +22,8 @@ from agent.config_values import (
     number,
     pair,
 )
+from agent.kubernetes.config import KUBERNETES
+from agent.ray.config import RAY
 from agent.slurm.config import SLURM
 from scheduler.model import Accelerator
 from suan.identity.address import ADDRESSES_MAX
@@ -37,7 +40,7 @@ from suan.jobspec.shapes import (
     text,
 )
 
-BACKENDS = ("process", "slurm", "noop")
+BACKENDS = ("process", "slurm", "ray", "kubernetes", "noop")
 # Probe -> kinds of accelerator that it reads.
 PROBE_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -180,11 +183,18 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
             ListOf(text(ADDRESS)),
             "servers with private addresses that inputs may come from; default: none",
         ),
+        Field(
+            "data_s3_endpoint", text(ENDPOINT), "S3-compatible store, https://host; default: none"
+        ),
+        Field("data_s3_region", text(RAW_NAME), "its region, where it has any"),
+        Field("data_s3_credentials", text(limits.DIRECTORY), "file of the site's account there"),
         Field("city", text(PLACE), "the site's place in the national network; default: site"),
         Field("region", text(RAW_NAME), "for rules of data residency"),
         Field("backend", _words(*BACKENDS), "the site's cluster manager; default: process"),
-        Field("pools", ListOf(POOL, 1, POOLS_MAX), "the site's accelerators; not with slurm"),
+        Field("pools", ListOf(POOL, 1, POOLS_MAX), "the site's accelerators; not with a cluster"),
         Field("slurm", SLURM, "how Slurm is used; with backend slurm only"),
+        Field("ray", RAY, "how a Ray is used; with backend ray only"),
+        Field("kubernetes", KUBERNETES, "how a cluster is used; with backend kubernetes only"),
         Field("node_address", text(ADDRESS), "where ranks reach each other; default: 127.0.0.1"),
         Field(
             "grace_seconds",

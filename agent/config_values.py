@@ -14,6 +14,7 @@ from suan.jobspec.reader import Reader
 from suan.jobspec.shapes import Integer, Json, Scalar, text, text_schema
 
 NODE_NAME = TextRule(128, r"[A-Za-z0-9][A-Za-z0-9._-]*", "a node name")
+ENDPOINT = TextRule(255, r"https?://[A-Za-z0-9.-]+(:[0-9]+)?", "https:// and a host name")
 ADDRESS = TextRule(255, r"[A-Za-z0-9.:_-]+", "a host name or an address")
 BROKER = TextRule(261, r"[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}", "host:port, e.g. broker.example.cn:443")
 PLACE = TextRule(63, r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name (a-z, 0-9 and -)")

@@ -6,19 +6,18 @@
 It needs Python 3.8 or later on Linux, the standard library and nothing of Suan, so it can
 be carried to any node. It knows one run directory and its files:
 
-    order.json  what to start: phases of processes, time limit, grace
+    order.json  what to start: phases of processes, time limit, grace; a cgroup to put them in
     lease       when the lease ends, on this machine's clocks; the agent writes over it
     stop        its presence asks for the end; its text is the reason
-    started     taken exclusively, locked while fence or keeper lives: one attempt, one start
+    started     taken exclusively, locked while fence or keeper lives; whom to send SIGTERM
     ranks.json  the processes of the last phase, once all of them run
     exit.json   how it ended; written durably, and only when every process is dead
 
-The agent may be killed, stopped or gone: none of this changes. No process of the run can
-leave: orphans come back to the fence, and ranks die when it dies. Its parent, the keeper,
-does nothing while all is well; of a fence that was killed, or stopped beyond the lease, it
-ends what is left. Only when both are killed at one moment, detached children of ranks live
-until the agent finds them. It starts once per run, so it must start quickly: os.path here,
-since pathlib would add a third to that time.
+No process of the run can leave: orphans come back to the fence, and ranks die when it dies. Its
+parent, the keeper, does nothing while all is well; of a fence that was killed, or stopped beyond
+the lease, it ends what is left. Only when both are killed at one moment, detached children of
+ranks live until the agent finds them. It starts once per run, so it must start quickly: os.path
+here, since pathlib would add a third to that time.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ LAUNCH_FAILED_STATUS = 127 << 8  # as a wait status: exit status 127
 WAITED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LIBC = ctypes.CDLL(None)
 
 
@@ -77,9 +77,9 @@ class Lease:
         """Seconds left by whichever clock is further; infinite where time does not end it."""
         if self.terms.get("class") != "restart":
             return float("inf")
-        boottime_ns, raw_ns = clocks_ns()
-        left_ns = min(self.terms["boottime_ns"] - boottime_ns, self.terms["raw_ns"] - raw_ns)
-        return float(left_ns / 1e9)
+        boottime_ns: int = self.terms["boottime_ns"] - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        raw_ns: int = self.terms["raw_ns"] - time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        return min(boottime_ns, raw_ns) / 1e9
 
 
 class Run:
@@ -90,6 +90,7 @@ class Run:
         self.order = json.loads(read_text(self.path("order.json")))
         self.grace_seconds: float = self.order["grace_seconds"]
         self.time_limit_seconds: float = self.order["time_limit_seconds"] or float("inf")
+        self.cgroup: str = self.order.get("cgroup", "")  # v2, made by the agent; "": none
         self.lease = Lease(self.path("lease"), self.grace_seconds)
         self.began = now_seconds()
         self.polled_at = 0.0
@@ -123,7 +124,7 @@ class Run:
     def may_start(self) -> bool:
         if not self.lease.terms:
             self.reason, self.detail = "LaunchFailed", "the lease cannot be read"
-        elif self.lease.terms["boot_id"] != boot_id():
+        elif self.lease.terms["boot_id"] != read_text(BOOT_ID):
             self.reason, self.detail = "MachineRebooted", "the machine restarted before it began"
         elif self.lease.remaining() <= 0:
             self.reason, self.detail = "LeaseEnded", "the lease had ended before it began"
@@ -138,17 +139,15 @@ class Run:
         self.labels = [process["label"] for process in processes]
         try:
             for index, process in enumerate(processes):
-                self.pids[start(process)] = index
+                self.pids[start(process, self.cgroup)] = index
         except (LaunchError, OSError) as error:
             self.failure = LAUNCH_FAILED_STATUS
             self.begin_end("LaunchFailed", str(error))
             return
         if last:
-            path = self.path("ranks.json")
             with contextlib.suppress(OSError):  # only tells; the run need not end for it
-                with open(path + ".new", "w", encoding="utf-8") as file:
-                    json.dump({"pids": list(self.pids)}, file)
-                os.replace(path + ".new", path)
+                write_text(self.path("ranks.json.new"), json.dumps({"pids": list(self.pids)}))
+                os.replace(self.path("ranks.json.new"), self.path("ranks.json"))
 
     def wait_phase(self) -> None:
         """Until the phase is over, or its end has run out of time."""
@@ -231,14 +230,14 @@ def exit_record(
 # --- processes ----------------------------------------------------------------
 
 
-def start(process: dict[str, Any]) -> int:
+def start(process: dict[str, Any], cgroup: str) -> int:
     """Fork one process into a session of its own; returns its pid once its program runs."""
     parent = os.getpid()
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            become(process, parent)
+            become(process, parent, cgroup)
         except Exception as error:
             os.write(write_end, str(error).encode())
         finally:
@@ -252,7 +251,9 @@ def start(process: dict[str, Any]) -> int:
     return pid
 
 
-def become(process: dict[str, Any], parent: int) -> NoReturn:
+def become(process: dict[str, Any], parent: int, cgroup: str) -> NoReturn:
+    if cgroup:
+        write_text(cgroup + "/cgroup.procs", "0")
     os.setsid()
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -269,13 +270,16 @@ def become(process: dict[str, Any], parent: int) -> NoReturn:
     os.execve(process["argv"][0], process["argv"], process["environment"])
 
 
-def kill_descendants(note_death: Callable[[int, int], None]) -> None:
+def kill_descendants(note_death: Callable[[int, int], None], cgroup: str = "") -> None:
     """SIGKILL until no descendant is left; returns only then.
 
     Orphans come to us as children, and the number of a child that we have not reaped is
     given to nobody else, so no stranger is hit. By group, so that none forks away.
     """
     while True:
+        if cgroup:
+            with contextlib.suppress(OSError):  # Linux 5.14: all of it in one step
+                write_text(cgroup + "/cgroup.kill", "1")
         for group in child_groups():
             send(group, signal.SIGKILL)
         if not reap(note_death):
@@ -316,21 +320,9 @@ def exit_code(status: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-# --- clocks and files ---------------------------------------------------------
-
-
-def clocks_ns() -> tuple[int, int]:
-    boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return boottime_ns, time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-
-
 def now_seconds() -> float:
     """For grace and time limit; leases are measured by both clocks."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def boot_id() -> str:
-    return read_text("/proc/sys/kernel/random/boot_id")
 
 
 def read_text(path: str) -> str:
@@ -339,6 +331,17 @@ def read_text(path: str) -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def write_text(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def lacked_memory(cgroup: str) -> bool:
+    """Whether the kernel ended a process of the cgroup because it took too much."""
+    words = read_text(cgroup + "/memory.events").split() if cgroup else []
+    return "oom_kill" in words and words[words.index("oom_kill") + 1] != "0"
 
 
 def take(directory: str) -> int | None:
@@ -352,12 +355,6 @@ def take(directory: str) -> int | None:
     if os.path.exists(os.path.join(directory, "exit.json")):
         return None  # between the two steps the agent found nobody here and said so
     return lock
-
-
-def sign(lock: int) -> None:
-    """Say who we are: whoever reads it may send us SIGTERM."""
-    os.write(lock, json.dumps({"pid": os.getpid(), "boot_id": boot_id()}).encode())
-    os.fsync(lock)
 
 
 def reserve(directory: str) -> int:
@@ -400,7 +397,9 @@ def guard(directory: str) -> dict[str, Any]:
         run.live()
     except Exception as error:
         run.reason, run.detail = "Unknown", f"the fence failed: {error}"
-    kill_descendants(run.note_death)
+    kill_descendants(run.note_death, run.cgroup)
+    if run.reason == "Exited" and run.failure and lacked_memory(run.cgroup):
+        run.reason, run.detail = "OutOfMemory", "it took more memory than it may"
     return exit_record(run.reason, run.detail, run.failure, run.started_at, run.codes)
 
 
@@ -441,7 +440,8 @@ def main(arguments: list[str]) -> int:
     if fence:
         return keep(directory, room, fence)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    sign(lock)
+    os.write(lock, json.dumps({"pid": os.getpid(), "boot_id": read_text(BOOT_ID)}).encode())
+    os.fsync(lock)
     write_exit(directory, room, guard(directory))
     return 0
 

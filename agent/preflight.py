@@ -17,24 +17,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.backends import BackendRefused, NodeShare, RunOrder, run_name
+from agent.backends.cgroup import NotAllowed, find_cgroups
 from agent.backends.prepare import FREE_BYTES_MIN
 from agent.backends.process import ProcessBackend
-from agent.check import Check, Status, existing, file_system
+from agent.check import Check, Status, existing
 from agent.clock import boot_id, lease_now
 from agent.config import AgentConfig, ProbedPool
+from agent.kubernetes.preflight import kubernetes_checks
 from agent.probes.assess import assess, model_of
 from agent.probes.reading import Readings
 from agent.probes.run import read_cards
 from agent.probes.tools import ProbeFailed
+from agent.ray.preflight import ray_checks
 from agent.slurm.preflight import slurm_checks
 from suan.catalogue import Catalogue
+from suan.disks import SHARED_FILE_SYSTEMS, file_system
 
 CONNECT_SECONDS = 5.0
 SELF_TEST_SECONDS = 30.0
 FREE_BYTES_WANTED = 1024**3
 WALL_SECONDS_MIN = 1_767_225_600  # 2026-01-01: a clock before it was never set
-# File systems on which a lock or a rename of one machine is not one of another.
-SHARED_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "gpfs", "beegfs")
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES = 512  # more than struct timex has anywhere
 
@@ -43,6 +45,10 @@ async def preflight(config: AgentConfig, catalogue: Catalogue) -> tuple[Check, .
     """All checks, in the order in which an operator would mend them."""
     if config.slurm is not None:
         own = await slurm_checks(config, config.slurm)
+    elif config.kubernetes is not None:
+        own = await kubernetes_checks(config, config.kubernetes)
+    elif config.ray is not None:
+        own = await ray_checks(config, config.ray)
     else:
         own = await machine_checks(config, catalogue)
     network = await check_network(config.broker)
@@ -55,6 +61,7 @@ async def machine_checks(config: AgentConfig, catalogue: Catalogue) -> list[Chec
     return [
         check_backend(config),
         await check_fence(config.state_dir),
+        check_limits(config.state_dir),
         *(check_cards(pool, readings.get(pool.probe)) for pool in config.pools),
         check_names(config, catalogue, readings),
     ]
@@ -112,6 +119,15 @@ async def check_fence(state_dir: Path) -> Check:
         return Check("fence", Status.FAIL, message, "see the message")
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Check("fence", Status.OK, f"Python {version} starts, watches and ends a test job")
+
+
+def check_limits(state_dir: Path) -> Check:
+    """Whether jobs can be held to the memory, CPUs and processes that they asked for."""
+    try:
+        find_cgroups(state_dir.absolute())
+    except (NotAllowed, OSError) as error:
+        return Check("limits", Status.OK, f"none on jobs' memory, CPUs and processes: {error}")
+    return Check("limits", Status.OK, "jobs are held to memory, CPUs and processes by cgroup v2")
 
 
 def check_disk(state_dir: Path) -> Check:

@@ -26,13 +26,14 @@ from functools import partial
 from pathlib import Path
 
 from agent.backends import NodeShare, RunOrder
+from agent.backends.poll import POLL_SECONDS
 from agent.clock import lease_now
 from agent.inventory import Inventory, changes
 from agent.slurm import from_text
 from agent.slurm.backend import SlurmBackend
 from agent.slurm.capacity import discover
 from agent.slurm.from_text import SlurmFrame, SlurmView
-from agent.slurm.poll import POLL_SECONDS, SlurmPoll
+from agent.slurm.poll import SlurmPoll
 from agent.slurm.read import Slurm
 from agent.slurm.survey import SlurmSurvey, names_from
 from agent.slurm.usage import conditions, releases

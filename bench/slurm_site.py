@@ -72,7 +72,7 @@ class SlurmSite:
         for part in ("state", "spool", "log", "run"):
             (self.directory / part).mkdir(parents=True)
         names = [name for nodes in self.nodes for name in nodes.names]
-        ports = _free_ports(len(names) + 1)
+        ports = free_ports(len(names) + 1)
         self._write_configuration(ports[0], dict(zip(names, ports[1:], strict=True)))
         self._start_munge()
         self.start_controller()
@@ -129,12 +129,7 @@ class SlurmSite:
                 process.kill()
                 process.wait()
         self._daemons.clear()
-        for pid in _processes_of(self.conf):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(
-            lambda: not any(_alive(pid) for pid in _processes_of(self.conf)), "Slurm to be gone"
-        )
+        end_processes(f"SLURM_CONF={self.conf}")
 
     # --- what it is made of ------------------------------------------------------
 
@@ -239,6 +234,14 @@ class SlurmSite:
         (place / "gres.conf").write_text("\n".join(gres) + "\n")
 
 
+def end_processes(variable: str) -> None:
+    """Kill every process that was started with `variable` ("NAME=value"), step daemons too."""
+    for pid in _processes_of(variable):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(_alive(pid) for pid in _processes_of(variable)), "all to be gone")
+
+
 def _alive(pid: int) -> bool:
     """Whether a process runs; one that is dead and not waited for does not."""
     try:
@@ -248,9 +251,8 @@ def _alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def _processes_of(conf: Path) -> list[int]:
-    """Every process that was started with this configuration, step daemons too."""
-    mark = b"SLURM_CONF=" + os.fsencode(conf)
+def _processes_of(variable: str) -> list[int]:
+    mark = os.fsencode(variable)
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
@@ -260,7 +262,7 @@ def _processes_of(conf: Path) -> list[int]:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports nobody listens at; held together until all are found, so that they differ."""
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.socket()) for _ in range(count)]

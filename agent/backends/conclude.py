@@ -7,8 +7,10 @@ with the machine, the record is written here, after everything of the run is dea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from agent.backends import Exit, Reason
+from agent.backends.cgroup import kill_cgroup
 from agent.backends.leftovers import kill_leftovers
 from agent.backends.rundir import RunDirectory
 from agent.clock import boot_id
@@ -36,6 +38,8 @@ async def conclude(run: RunDirectory) -> Exit | None:
             return ended
         if run.boot_id() != boot_id():
             return run.write_exit(Reason.MACHINE_REBOOTED, "the machine restarted meanwhile")
+        with contextlib.suppress(OSError, ValueError):
+            kill_cgroup(run.order().get("cgroup", ""))
         while await asyncio.to_thread(kill_leftovers, run.hostfile):  # noqa: ASYNC110
             await asyncio.sleep(LEFTOVER_POLL_SECONDS)
         return run.write_exit(Reason.UNKNOWN, "its fence was killed", exit_code=137, signal=9)

@@ -8,6 +8,7 @@ watches: after a restart it finds its runs by their directories and goes on watc
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.backends import BackendRefused, RunOrder, RunState
+from agent.backends.cgroup import Cgroups, NotAllowed, find_cgroups
 from agent.backends.conclude import conclude
 from agent.backends.filed import FiledRuns
 from agent.backends.prepare import (
@@ -52,10 +54,13 @@ class ProcessBackend(FiledRuns):
         self._clock = clock
         self._watches: dict[str, tuple[FenceWatch, asyncio.Task[None]]] = {}
         self._marking: asyncio.Task[None] | None = None
+        self._cgroups: Cgroups | None = None  # where runs can be limited
 
     async def open(self) -> None:
         await asyncio.to_thread(self._state.make)
-        for name in await self.list():
+        names = await self.list()
+        await asyncio.to_thread(self._find_cgroups, names)
+        for name in names:
             run = self._state.run(name)
             ended = run.exit()
             if ended is not None:
@@ -97,13 +102,7 @@ class ProcessBackend(FiledRuns):
     def _launch(
         self, order: RunOrder, deadline: float, port: int
     ) -> tuple[RunDirectory, subprocess.Popen[bytes]]:
-        limit = order.time_limit_seconds
-        deadline_at = time.time() + limit if limit else 0.0
-        surroundings = Surroundings(
-            self._agent_environment, self._site_environment, port, deadline_at
-        )
-        building = prepare_run(self._state, order, surroundings)
-        run = publish_run(self._state, building, order, deadline - self._clock())
+        run = self._lay_out(order, deadline, port)
         try:
             return run, _start_fence(run)
         except OSError as error:
@@ -113,6 +112,36 @@ class ProcessBackend(FiledRuns):
                 f"the fence could not be started: {error}",
                 "check memory and process limits of the agent's machine",
             ) from error
+
+    def _lay_out(self, order: RunOrder, deadline: float, port: int) -> RunDirectory:
+        limit = order.time_limit_seconds
+        deadline_at = time.time() + limit if limit else 0.0
+        surroundings = Surroundings(
+            self._agent_environment, self._site_environment, port, deadline_at
+        )
+        building = prepare_run(self._state, order, surroundings)
+        self._confine(building, order)
+        return publish_run(self._state, building, order, deadline - self._clock())
+
+    def _confine(self, building: RunDirectory, order: RunOrder) -> None:
+        """Let its ranks begin in a cgroup of their own, with limits; without one where it fails."""
+        if self._cgroups is None:
+            return
+        try:
+            cgroup = self._cgroups.make(order)
+            document = json.dumps({**building.order(), "cgroup": str(cgroup)})
+            (building.path / "order.json").write_text(document, "utf-8")
+        except OSError as error:
+            _LOGGER.warning("%s runs without limits: %s", order.name, error)
+
+    def _find_cgroups(self, names: tuple[str, ...]) -> None:
+        try:
+            self._cgroups = find_cgroups(self._state.path)
+            self._cgroups.sweep(names)
+        except NotAllowed:
+            pass  # preflight says why
+        except OSError as error:
+            _LOGGER.warning("runs have no limits: %s", error)
 
     def _write_lease(self, run: RunDirectory, deadline: float) -> None:
         run.write_lease(deadline - self._clock())
@@ -138,6 +167,8 @@ class ProcessBackend(FiledRuns):
                 _LOGGER.error("the end of %s cannot be recorded yet: %s", run.name, error)
                 await asyncio.sleep(CONCLUDE_RETRY_SECONDS)
         await asyncio.to_thread(self._tidy, run)
+        if self._cgroups is not None:
+            self._cgroups.remove(run.name)
         self._ports.pop(run.name, None)
         del self._watches[run.name]
         self._exits.put_nowait(ended)

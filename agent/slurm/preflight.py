@@ -6,19 +6,12 @@ is all it changes, and nothing of it stays.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import secrets
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.backends import BackendRefused, Exit, NodeShare, RunOrder, Stream, run_name
-from agent.check import Check, Status, existing, file_system
-from agent.clock import lease_now
+from agent.backends import Backend
+from agent.check import Check, Status
 from agent.config import AgentConfig
 from agent.inventory import Inventory
 from agent.probes.tools import ProbeFailed
@@ -31,19 +24,10 @@ from agent.slurm.poll import SlurmPoll
 from agent.slurm.rules import refused_accounts
 from agent.slurm.site import slurm_survey
 from agent.slurm.survey import SlurmSurvey
-from scheduler.model import Slice
+from agent.trial import Trial, check_shared, try_job
 
-JOB_SECONDS_MAX = 60.0  # for the test job, in Slurm's queue and on its node
-POLL_SECONDS = 2.0  # between two questions while it is under way
+POLL_SECONDS = 2.0  # between two questions while the test job is under way
 NODES_NAMED_MAX = 3  # in one line
-_NO_ROUTE = "no route"
-_LOOK_AROUND = rf"""
-while read -r _ destination _; do
-    [ "$destination" = 00000000 ] && exit 0
-done < /proc/net/route
-echo '{_NO_ROUTE}'
-"""  # a node without a default route reaches no internet
-WAITING = "a busy site is no fault; run preflight again when a card is free"
 
 
 async def slurm_checks(config: AgentConfig, slurm: SlurmConfig) -> list[Check]:
@@ -62,7 +46,7 @@ async def slurm_checks(config: AgentConfig, slurm: SlurmConfig) -> list[Check]:
         check_names(survey),
         check_rules(survey),
         check_accounts(survey, slurm),
-        check_shared(Path(slurm.shared_dir)),
+        check_shared(Path(slurm.shared_dir), "slurm.shared_dir"),
         await check_job(config, survey),
     ]
 
@@ -141,90 +125,30 @@ def check_accounts(survey: SlurmSurvey, slurm: SlurmConfig) -> Check:
     return Check("accounts", Status.OK, said)
 
 
-def check_shared(place: Path) -> Check:
-    """Whether the agent may write where the nodes will read; `job` shows that they can."""
-    there = existing(place)
-    if not os.access(there, os.W_OK | os.X_OK):
-        hint = "give the agent's user the directory, or name another in slurm.shared_dir"
-        return Check("shared", Status.FAIL, f"{there} cannot be written", hint)
-    return Check("shared", Status.OK, f"{there} ({file_system(there)})")
-
-
 async def check_job(config: AgentConfig, survey: SlurmSurvey) -> Check:
-    """Runs a job of nothing on one free card: as the agent's user, under the fence."""
-    share = _free_card(survey.inventory())
-    if share is None:
-        message = "no card is free now, so no test job was run"
-        return Check("job", Status.WARN, message, WAITING)
-    order = RunOrder(
-        name=(name := run_name(f"preflight-{secrets.token_hex(4)}", 1)),
-        job_id=name.removeprefix("suan-").rpartition("-")[0],
-        epoch=1,
-        site=config.site,
-        nodes=(share,),
-        cards_per_node=1,
-        run=_LOOK_AROUND,
-        time_limit_seconds=JOB_SECONDS_MAX,
+    """Runs a job of nothing on one free card."""
+    slurm = survey.poll.slurm
+
+    def backend_in(place: Path) -> Backend:
+        poll = SlurmPoll(slurm, POLL_SECONDS)
+        return SlurmBackend(place, os.environ, config.job_environment, survey.settings, poll)
+
+    async def unfinished(name: str) -> str:
+        for job in (await slurm.view(await slurm.frame())).jobs:
+            if job.name == name:
+                return f"Slurm says {job.state} ({job.reason or 'no reason'})"
+        return "Slurm says nothing of it"
+
+    async def give_up(name: str) -> None:
+        await slurm.call("scancel", f"--name={name}")
+
+    trial = Trial(
+        config.site,
+        config.runs_dir,
+        config.internet,
+        "sbatch",
+        "the nodes have slurm.shared_dir at the same path, and slurm.python 3.8 or later",
+        unfinished,
+        give_up,
     )
-    try:
-        async with _backend(config, survey, name) as backend:
-            began = time.monotonic()
-            async with asyncio.timeout(JOB_SECONDS_MAX):
-                await backend.submit(order, lease_now() + JOB_SECONDS_MAX)
-                ended = await anext(backend.exits())
-            took = time.monotonic() - began
-            said = (await backend.read_log(name, 0, Stream.STDOUT, 0, 4096)).data
-    except TimeoutError:
-        return await _unfinished(survey, name)
-    except (OSError, BackendRefused, ProbeFailed) as error:
-        message = f"a test job could not be submitted: {error}"
-        return Check("job", Status.FAIL, message, "try sbatch by hand, as this user")
-    return _judged(ended, share.name, took, said.decode("ascii", "replace"), config.internet)
-
-
-@asynccontextmanager
-async def _backend(
-    config: AgentConfig, survey: SlurmSurvey, name: str
-) -> AsyncIterator[SlurmBackend]:
-    """A backend of its own place on the shared file system; its job is gone afterwards."""
-    place, poll = existing(config.runs_dir), SlurmPoll(survey.poll.slurm, POLL_SECONDS)
-    with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as own:
-        backend = SlurmBackend(Path(own), os.environ, config.job_environment, survey.settings, poll)
-        await backend.open()
-        try:
-            yield backend
-        finally:
-            await backend.close()
-            with contextlib.suppress(ProbeFailed):
-                await survey.poll.slurm.call("scancel", f"--name={name}")
-
-
-async def _unfinished(survey: SlurmSurvey, name: str) -> Check:
-    said = "nothing of it"
-    for job in (await survey.poll.slurm.view(await survey.poll.slurm.frame())).jobs:
-        if job.name == name:
-            said = f"{job.state} ({job.reason or 'no reason'})"
-    message = f"a test job did not end within {JOB_SECONDS_MAX:g} s; Slurm says {said}"
-    hint = "if it was PENDING, the site is busy; else see that the nodes have slurm.shared_dir"
-    return Check("job", Status.WARN, message, hint)
-
-
-def _judged(ended: Exit, node: str, seconds: float, said: str, internet: str) -> Check:
-    if ended.succeeded:
-        message = f"a test job ran on {node} under the fence and ended in {seconds:.1f} s"
-        if _NO_ROUTE in said and internet != "none":
-            message += "; the node has no way out"
-            return Check("job", Status.WARN, message, "say `internet: none`, so that jobs know")
-        return Check("job", Status.OK, message)
-    message = f"a test job on {node} ended with {ended.reason}: {ended.detail or ended.exit_code}"
-    hint = "the node needs slurm.shared_dir at the same path, and slurm.python 3.8 or later"
-    return Check("job", Status.FAIL, message, hint)
-
-
-def _free_card(inventory: Inventory) -> NodeShare | None:
-    for pool in inventory.pools():
-        for supernode in pool.supernodes:
-            place = inventory.allocate(pool.name, [Slice(supernode.name, 1, 1)])
-            if isinstance(place, tuple):
-                return place[0]
-    return None
+    return await try_job(trial, survey.inventory(), backend_in)

@@ -1,16 +1,12 @@
-"""Reads a Slurm now and then: what it has, what its own people use, how to ask it for cards.
-
-Does for a site with Slurm what `agent.survey` does for the agent's own machine. When Slurm gives
-no answer, what was known before stands.
-"""
+"""Reads a Slurm now and then: what it has, what its own people use, how to ask it for cards."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from agent.inventory import DeclaredPool, Inventory, NodeCondition
-from agent.probes.tools import ProbeFailed
+from agent.inventory import DeclaredPool
+from agent.polled import HeldCards, PolledSurvey
 from agent.slurm.capacity import (
     CardType,
     Discovery,
@@ -24,16 +20,12 @@ from agent.slurm.from_text import SlurmView
 from agent.slurm.poll import SlurmPoll
 from agent.slurm.rules import rules_of
 from agent.slurm.usage import conditions, releases
-from agent.supervisor.messages import Event, InventoryChanged
-from scheduler.model import Release
 from suan.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 
-_NEVER = float("-inf")
 
-
-class SlurmSurvey:
+class SlurmSurvey(PolledSurvey[SlurmView]):
     """The pools of a Slurm, as last read."""
 
     def __init__(
@@ -47,24 +39,14 @@ class SlurmSurvey:
     ) -> None:
         """`offers`: as in `discover`. `settings`, `own_rules`: the operator's; the places of the
         one and more of the other are found here."""
-        self._site = site
-        self.poll = poll  # the backend asks together with this
+        super().__init__(site, poll, own_rules)
+        self.poll: SlurmPoll = poll
         self._name_of = name_of
         self._offers = tuple(offers)
         self._settings = settings or SlurmSettings()
         self._own_rules = own_rules
-        self._conditions: tuple[NodeCondition, ...] = ()
-        self._read_at = _NEVER  # the poll's clock
-        self._view: SlurmView | None = None
-        self._failing = False
         self._told: set[str] = set()  # what nobody could name
         self.found = Discovery(())
-        self.releases: Mapping[str, tuple[Release, ...]] = {}
-        self.rules = own_rules
-
-    def inventory(self) -> Inventory:
-        """What the site has, by the last reading; nothing of it is taken by runs."""
-        return Inventory(self._site, self.declared_pools, self._conditions, self.releases)
 
     @property
     def declared_pools(self) -> tuple[DeclaredPool, ...]:
@@ -74,32 +56,7 @@ class SlurmSurvey:
         """How to put runs to this Slurm, by the last reading."""
         return self._settings
 
-    async def look(self, held: Callable[[str, str], frozenset[int]]) -> bool:
-        """Read Slurm; whether anything to place has changed. `held`: a node's cards of our runs."""
-        try:
-            answer = await self.poll.answer(self._read_at)
-        except ProbeFailed as failed:
-            if not self._failing:
-                log.warning("%s: %s (%s)", failed.code, failed.message, failed.hint)
-            self._failing = True
-            return False
-        self._failing = False
-        self._read_at = answer.asked_at
-        self._view = answer.view
-        return self._take_in(answer.view, held)
-
-    async def run(
-        self, held: Callable[[str, str], frozenset[int]], post: Callable[[Event], None]
-    ) -> None:
-        """Until cancelled; the poll says how often."""
-        if self._view is not None and self._take_in(self._view, held):
-            post(InventoryChanged(self.inventory(), self.rules))  # now that runs are known
-        while True:
-            if await self.look(held):
-                post(InventoryChanged(self.inventory(), self.rules))
-
-    def _take_in(self, view: SlurmView, held: Callable[[str, str], frozenset[int]]) -> bool:
-        before = self.declared_pools, self._conditions, self.releases, self.rules
+    def _read(self, view: SlurmView, held: HeldCards) -> None:
         self.found = discover(view, self._name_of, self._offers)
         self._conditions = tuple(conditions(view, self.found.pools, held))
         self.releases = releases(view, self.found.pools)
@@ -109,7 +66,6 @@ class SlurmSurvey:
             {n.name: _place(pool) for pool in self.found.pools for n in pool.declared.nodes}
         )
         self._tell_unknown()
-        return before != (self.declared_pools, self._conditions, self.releases, self.rules)
 
     def _tell_unknown(self) -> None:
         """Each once: what is neither known nor mapped is offered to nobody."""

@@ -8,11 +8,11 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 
 from agent.backends import parse_run_name
 from agent.inventory import NodeCondition
+from agent.local_use import Held, highest, within_share
 from agent.slurm.capacity import SlurmPool, key_of
 from agent.slurm.from_text import SlurmJob, SlurmNode, SlurmView
 from agent.slurm.notation import Gres
@@ -21,7 +21,6 @@ from scheduler.model import Release
 RELEASES_MAX = 200  # told of a pool; what comes later counts as coming with the last
 RELEASE_SECONDS = 60.0  # ends of one minute are told as one
 _NO_NUMBERS: frozenset[int] = frozenset()
-Held = Callable[[str, str], Collection[int]]  # of pool and node: the cards that our runs hold
 
 
 def conditions(view: SlurmView, pools: Iterable[SlurmPool], held: Held) -> list[NodeCondition]:
@@ -45,7 +44,7 @@ def conditions(view: SlurmView, pools: Iterable[SlurmPool], held: Held) -> list[
             else:
                 held_by_runs = ours.get((declared.name, pool.gres), 0)
                 here.append(_condition(pool, node, frozenset(held(*pair)), held_by_runs))
-        found += _within_share(pool, here, held)
+        found += within_share(pool.declared, pool.share, here, held)
     return found
 
 
@@ -95,25 +94,6 @@ def _condition(
     return NodeCondition(pool.declared.name, node.name, faulty, kept_back)
 
 
-def _within_share(
-    pool: SlurmPool, found: Sequence[NodeCondition], held: Held
-) -> Sequence[NodeCondition]:
-    """What runs hold and what is free stay within the share: the last nodes' cards are kept."""
-    if pool.share >= 1:
-        return found
-    cards = frozenset(range(pool.declared.cards_per_node))
-    ours = {c.node: frozenset(held(c.pool, c.node)) for c in found}
-    free = {c.node: cards - c.faulty - c.kept_back - ours[c.node] for c in found}
-    allowed = int(pool.declared.cards * pool.share) - sum(map(len, ours.values()))
-    excess = sum(map(len, free.values())) - max(0, allowed)
-    kept = []
-    for condition in reversed(found):
-        more = frozenset(sorted(free[condition.node], reverse=True)[: max(0, excess)])
-        excess -= len(more)
-        kept.append(replace(condition, kept_back=condition.kept_back | more))
-    return kept[::-1]
-
-
 def _told(by_time: Mapping[float, int]) -> tuple[Release, ...]:
     found = [Release(cards, at) for at, cards in sorted(by_time.items())]
     if len(found) > RELEASES_MAX:
@@ -138,8 +118,7 @@ def _cards(good: frozenset[int], held: frozenset[int], gone: Gres) -> frozenset[
     if not gone.count:
         return _NO_NUMBERS
     named = frozenset(sorted((gone.indices & good) - held)[: gone.count])
-    rest = sorted(good - held - named, reverse=True)
-    return named | frozenset(rest[: max(0, gone.count - len(named))])
+    return named | highest(good - named, held, gone.count - len(named))
 
 
 def _matching(found: Iterable[Gres], key: str) -> Gres:

@@ -1,27 +1,18 @@
-"""What Slurm's word about a job means for the run, beside what the fences wrote. Pure.
-
-Slurm is asked where a fence cannot know: it was told to end and not by us, a process was
-killed, or a record is missing.
-"""
+"""What Slurm's word about a job means for the run; `agent.backends.judge` weighs it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from agent.backends import Exit, Reason
+from agent.backends import Reason
 from agent.backends.filed import is_run_name
+from agent.backends.judge import SITE_PREEMPTED, SITE_STOPPED, Meaning
 from agent.slurm.from_text import SlurmJob
-from agent.slurm.layout import TOLD_TO_END
-
-SLURM_SAYS = "Slurm says "
-# The codes under which people are told why the site itself ended a run.
-SITE_STOPPED, SITE_PREEMPTED, NOT_STARTED = "SitePaused", "SitePreempted", "NotEnoughCards"
-KILLED = 128 + 9
 
 # Slurm's state of a job that is over -> why the run ended, and what to tell people.
-_ENDS: Mapping[str, tuple[Reason, str]] = MappingProxyType(
+_ENDS: Mapping[str, Meaning] = MappingProxyType(
     {
         "OUT_OF_MEMORY": (Reason.OUT_OF_MEMORY, "Slurm: out of memory"),
         "TIMEOUT": (Reason.TIME_LIMIT, "Slurm: it ran longer than its time limit"),
@@ -36,32 +27,42 @@ _ENDS: Mapping[str, tuple[Reason, str]] = MappingProxyType(
 )
 
 
-def words_of(jobs: Iterable[SlurmJob]) -> dict[str, SlurmJob]:
+@dataclass(frozen=True, slots=True)
+class SlurmWord:
+    """What Slurm says of a run of ours; see `agent.backends.judge.Word`."""
+
+    job: SlurmJob
+
+    @property
+    def state(self) -> str:
+        return self.job.state
+
+    @property
+    def reason(self) -> str:
+        return self.job.reason
+
+    @property
+    def may_wait(self) -> bool:
+        return self.job.state == "PENDING"
+
+    @property
+    def is_over(self) -> bool:
+        return self.job.is_over
+
+    @property
+    def is_proof(self) -> bool:
+        return self.job.is_proof
+
+    @property
+    def meaning(self) -> Meaning | None:
+        return _ENDS.get(self.job.state)
+
+
+def words_of(jobs: Iterable[SlurmJob]) -> dict[str, SlurmWord]:
     """The jobs that are runs of ours, by name; of two of one name the newer."""
-    words: dict[str, SlurmJob] = {}
+    words: dict[str, SlurmWord] = {}
     for job in jobs:
         known = words.get(job.name)
-        if is_run_name(job.name) and (known is None or job.id > known.id):
-            words[job.name] = job
+        if is_run_name(job.name) and (known is None or job.id > known.job.id):
+            words[job.name] = SlurmWord(job)
     return words
-
-
-def is_open_to_doubt(ended: Exit) -> bool:
-    """Whether Slurm may know better than the fences why it ended."""
-    if ended.reason is Reason.STOPPED:
-        return ended.detail == TOLD_TO_END or ended.detail.startswith(SLURM_SAYS)
-    return ended.reason is Reason.UNKNOWN or ended.exit_code == KILLED
-
-
-def judged(ended: Exit, word: SlurmJob | None, wish: str) -> Exit:
-    """The end with Slurm's word taken in; `wish` is why we asked it to end, or ""."""
-    if wish and ended.reason in (Reason.STOPPED, Reason.LAUNCH_FAILED, Reason.UNKNOWN):
-        return replace(ended, reason=Reason.STOPPED, detail=wish)
-    if not is_open_to_doubt(ended):
-        return ended
-    if word is not None and word.state in _ENDS:
-        reason, detail = _ENDS[word.state]
-        return replace(ended, reason=reason, detail=detail)
-    if ended.reason is Reason.STOPPED:
-        return replace(ended, detail=SITE_STOPPED)
-    return ended

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from suan.codes.conditions import CONDITIONS
 from suan.codes.connections import CONNECTION, SESSIONS
 from suan.codes.counters import COUNTERS
-from suan.codes.failures import FAILURES, PROTOCOL
+from suan.codes.failures import FAILURES, PROTOCOL, STAGING
 from suan.codes.refusals import ADMINISTRATION, REFUSALS
 from suan.codes.simulation import SIMULATION
+from suan.codes.starts import STARTS
 
 __all__ = ["COUNTERS", "MEANINGS", "Meaning"]
 
@@ -30,10 +31,12 @@ _TABLES = (
     SESSIONS,
     CONDITIONS,
     FAILURES,
+    STAGING,
     REFUSALS,
     ADMINISTRATION,
     PROTOCOL,
     CONNECTION,
+    STARTS,
 )
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(

@@ -32,6 +32,10 @@ FAILURES = {
         "The cards were taken meanwhile, so the site refused the offer.",
         "Nothing: it is tried again and costs nothing.",
     ),
+    "SiteQuotaExceeded": (
+        "The site's cluster refused the job: a quota of its namespace is used up.",
+        "Nothing: it is tried again. If it goes on, ask the site's operator.",
+    ),
     "SiteRuleRefused": (
         "A rule of the site refuses the job.",
         "`suan get` quotes the site; change the job or allow other sites.",
@@ -111,6 +115,30 @@ FAILURES = {
     "Unexplained": (
         "The site ended the attempt without a reason.",
         "Tell the site's operator, with the job's id.",
+    ),
+}
+
+# Why a job's inputs cannot be made readable at the site.
+STAGING = {
+    "DataUnknown": (
+        "Nobody has said where the dataset lies.",
+        "Register it with `suan dataset put`, or name another.",
+    ),
+    "DataMissing": (
+        "The data is not where it should be.",
+        "Check the path or the address in `suan dataset list`.",
+    ),
+    "DataRefused": (
+        "The site, or the server that has the data, does not give it.",
+        "Ask the site's operator for access, or place a copy at the site.",
+    ),
+    "DataCorrupt": (
+        "What was downloaded is not what its checksum says.",
+        "Correct the checksum, or the copy.",
+    ),
+    "SourceUnsupported": (
+        "The site cannot read this kind of source.",
+        "Use a path at the site, https:// or a dataset that lies there.",
     ),
 }
 

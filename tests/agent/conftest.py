@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from processes import FenceRun
 
+from bench.ray_site import RaySite, missing_packages, running_ray
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
@@ -18,6 +20,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     wanted = inspect.signature(pyfuncitem.obj).parameters
     asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
     return True
+
+
+@pytest.fixture(scope="session")
+def ray_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RaySite]:
+    """One Ray for all tests: it takes half a minute to start."""
+    if missing := missing_packages():
+        pytest.skip(f"needs Ray's job server; missing: {', '.join(missing)}")
+    with running_ray(tmp_path_factory.mktemp("ray") / "site") as site:
+        yield site
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ async def test_a_fit_machine(tmp_path: Path, npu_smi: Path) -> None:
     assert [check.name for check in checks] == [
         "backend",
         "fence",
+        "limits",
         "accelerators p",
         "names",
         "disk",

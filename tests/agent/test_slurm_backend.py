@@ -1,21 +1,18 @@
 # ruff: noqa: ASYNC110
-"""Runs through a real Slurm on loopback: started, found again, stopped, never lost."""
+"""What is of Slurm alone, on a real one; what all backends promise stands in tests/conformance."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from processes import alive, until
-from slurm_runs import JOB, NODES, backend, lease, order
+from slurm_runs import JOB, backend, lease, order
 
-from agent.backends import BackendRefused, Exit, Launch, Phase, Reason, Stream
+from agent.backends import BackendRefused, Exit, Phase, Reason, Stream
 from agent.probes.tools import ProbeFailed
 from agent.slurm.backend import SlurmBackend
 from agent.slurm.command import NodePlace
@@ -26,7 +23,6 @@ from bench.slurm_site import SlurmSite, missing_tools, running_slurm
 from suan import catalogue
 
 PATIENCE_SECONDS = 60.0
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
     bool(missing_tools()), reason="needs Slurm: deploy/servers.sh installs it"
@@ -65,87 +61,6 @@ def nobody(pool: str, node: str) -> frozenset[int]:
 
 def job_names(site: SlurmSite, states: str) -> list[str]:
     return site.call("squeue", "-h", "-t", states, "-o", "%j").split()
-
-
-async def test_a_run_from_start_to_forgetting(slurm_site: SlurmSite, state: Path) -> None:
-    async with backend(slurm_site, state) as slurm:
-        wish = order('echo "$SLURM_JOB_ID"; env; echo result > "$SUAN_OUTPUT_DIR"/result')
-        assert await slurm.find(wish.name) is None
-        await slurm.submit(wish, lease())
-        await slurm.submit(wish, lease())
-        ended = await next_exit(slurm)
-        assert (ended.name, ended.exit_code, ended.reason) == (wish.name, 0, Reason.EXITED)
-        number, *variables = (await log(slurm, wish.name)).splitlines()
-        assert number.isdecimal()
-        assert "SUAN_ACCELERATORS_PER_NODE=2" in variables
-        assert "HF_HUB_OFFLINE=1" in variables
-        assert not any("hunter2" in line for line in variables)
-        assert (state / "outputs" / JOB / "1" / "result").read_text() == "result\n"
-        await slurm.forget(wish.name)
-        assert await slurm.list() == ()
-
-
-async def test_a_gang_has_a_rank_for_each_card_of_each_node(
-    slurm_site: SlurmSite, state: Path
-) -> None:
-    async with backend(slurm_site, state) as slurm:
-        wish = order(
-            'echo "$RANK/$WORLD_SIZE on $SUAN_NODE_RANK at $MASTER_ADDR:$MASTER_PORT"',
-            nodes=NODES,
-            launch=Launch.PER_CARD,
-            setup="echo ready",
-        )
-        await slurm.submit(wish, lease())
-        ended = await next_exit(slurm)
-        assert ended.rank_codes == (0, 0, 0, 0), ended
-        said = [await log(slurm, wish.name, rank) for rank in range(4)]
-        ranks = [line for text in said for line in text.splitlines() if line != "ready"]
-        assert [line.partition(" at ")[0] for line in ranks] == [
-            "0/4 on 0",
-            "1/4 on 0",
-            "2/4 on 1",
-            "3/4 on 1",
-        ]
-        assert len({line.partition(" at ")[2] for line in ranks}) == 1
-
-
-async def test_a_gang_ends_whole(slurm_site: SlurmSite, state: Path) -> None:
-    async with backend(slurm_site, state) as slurm:
-        wish = order(
-            'if [ "$SUAN_NODE_RANK" = 1 ]; then exit 3; fi; trap "echo saved; exit 0" TERM;'
-            " while :; do sleep 0.05; done",
-            nodes=NODES,
-        )
-        await slurm.submit(wish, lease())
-        ended = await next_exit(slurm)
-        assert (ended.reason, ended.exit_code) == (Reason.EXITED, 3)
-
-
-async def test_a_crashed_agent_finds_its_run_again(slurm_site: SlurmSite, state: Path) -> None:
-    gate = state.parent / "gate"
-    wish = order(f"while [ ! -e '{gate}' ]; do sleep 0.05; done; echo done")
-    async with backend(slurm_site, state) as slurm:
-        await slurm.submit(wish, lease())
-        await reached(slurm, wish.name, Phase.RUNNING)
-    async with backend(slurm_site, state) as slurm:
-        assert await slurm.list() == (wish.name,)
-        await slurm.submit(wish, lease())
-        assert job_names(slurm_site, "all").count(wish.name) >= 1
-        assert job_names(slurm_site, "RUNNING") == [wish.name]
-        gate.touch()
-        assert (await next_exit(slurm)).succeeded
-        assert await log(slurm, wish.name) == "done\n"
-
-
-async def test_a_run_that_is_stopped(slurm_site: SlurmSite, state: Path) -> None:
-    async with backend(slurm_site, state) as slurm:
-        wish = order('trap "echo bye; exit 0" TERM; while :; do sleep 0.05; done')
-        await slurm.submit(wish, lease())
-        await reached(slurm, wish.name, Phase.RUNNING)
-        await slurm.stop(wish.name, "Cancelled")
-        ended = await next_exit(slurm)
-        assert (ended.reason, ended.detail) == (Reason.STOPPED, "Cancelled")
-        assert await log(slurm, wish.name) == "bye\n"
 
 
 async def test_a_run_that_waits_is_stopped_for_good(slurm_site: SlurmSite, state: Path) -> None:
@@ -188,13 +103,6 @@ async def test_a_run_that_waits_too_long_is_given_back(slurm_site: SlurmSite, st
         slurm_site.call("scancel", "--name=wrap")
 
 
-async def test_a_lease_that_is_not_renewed_ends_the_run(slurm_site: SlurmSite, state: Path) -> None:
-    async with backend(slurm_site, state) as slurm:
-        wish = order("while :; do sleep 0.05; done", grace_seconds=1.0)
-        await slurm.submit(wish, lease(3.0))
-        assert (await next_exit(slurm)).reason is Reason.LEASE_ENDED
-
-
 async def test_a_job_that_the_site_cancels(slurm_site: SlurmSite, state: Path) -> None:
     async with backend(slurm_site, state) as slurm:
         wish = order("while :; do sleep 0.05; done")
@@ -233,21 +141,6 @@ async def test_a_submission_without_an_answer(
         assert ended.reason is (Reason.EXITED if reaches else Reason.LAUNCH_FAILED)
         if reaches:
             assert await log(slurm, wish.name) == "once\n"
-
-
-@pytest.mark.parametrize("after", [False, True])
-async def test_an_agent_killed_in_the_middle_of_a_submission(
-    slurm_site: SlurmSite, state: Path, after: bool
-) -> None:
-    command = [sys.executable, "-m", "tests.agent.slurm_runs", state, slurm_site.conf]
-    command.append("after" if after else "before")
-    died = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env={})
-    assert died.returncode == -signal.SIGKILL
-    async with backend(slurm_site, state) as slurm:
-        await slurm.submit(order("echo twice"), lease())
-        ended = await next_exit(slurm)
-        assert ended.reason is (Reason.EXITED if after else Reason.LAUNCH_FAILED)
-        assert await log(slurm, ended.name) == ("once\n" if after else "")
 
 
 async def test_a_node_that_slurm_lost_lets_nothing_live(slurm_site: SlurmSite, state: Path) -> None:

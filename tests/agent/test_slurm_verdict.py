@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from agent.backends import BackendRefused, Exit, NodeShare, Reason, RunOrder
+from agent.backends.judge import judged, says
+from agent.backends.layout import TOLD_TO_END
 from agent.backends.rundir import RunDirectory
 from agent.slurm.command import NodePlace, SlurmSettings, batch_script, sbatch_arguments
 from agent.slurm.from_text import SlurmJob, parse_jobs
-from agent.slurm.layout import TOLD_TO_END
-from agent.slurm.verdict import SLURM_SAYS, judged, words_of
+from agent.slurm.verdict import SlurmWord, words_of
 from agent.supervisor.outcomes import outcome_of
 
 NAME = "suan-j1-1"
@@ -37,13 +38,13 @@ def order(*nodes: str, **fields: Any) -> RunOrder:
     return RunOrder(NAME, "j1", 1, "s", shares, 2, "true", **fields)
 
 
-def word_of(state: str) -> SlurmJob:
-    return SlurmJob(1, NAME, state)
+def word_of(state: str) -> SlurmWord:
+    return SlurmWord(SlurmJob(1, NAME, state))
 
 
 TOLD = ended(Reason.STOPPED, detail=TOLD_TO_END)
 KILLED = ended(Reason.EXITED, 137, 9)
-MISSING = ended(Reason.UNKNOWN, 137, 9, f"{SLURM_SAYS}it")
+MISSING = ended(Reason.UNKNOWN, 137, 9, f"{says('Slurm')}it")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ MISSING = ended(Reason.UNKNOWN, 137, 9, f"{SLURM_SAYS}it")
     ],
 )
 def test_slurms_word(told: Exit, state: str, reason: Reason) -> None:
-    assert judged(told, word_of(state), "").reason is reason
+    assert judged(told, "Slurm", word_of(state), "").reason is reason
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_slurms_word(told: Exit, state: str, reason: Reason) -> None:
     [("PREEMPTED", "SitePreempted"), ("CANCELLED", "SitePaused"), ("", "SitePaused")],
 )
 def test_the_site_stopping_it_is_no_fault_of_the_user(state: str, code: str) -> None:
-    stopped = judged(TOLD, word_of(state) if state else None, "")
+    stopped = judged(TOLD, "Slurm", word_of(state) if state else None, "")
     outcome, failure = outcome_of(stopped, "")
     assert (outcome, stopped.detail) == ("preempted", code)
     assert failure is not None
@@ -81,15 +82,15 @@ def test_the_site_stopping_it_is_no_fault_of_the_user(state: str, code: str) -> 
 def test_our_own_wish_is_the_reason() -> None:
     word = word_of("CANCELLED")
     for told in (TOLD, MISSING, ended(Reason.LAUNCH_FAILED)):
-        stopped = judged(told, word, "Preempted")
+        stopped = judged(told, "Slurm", word, "Preempted")
         assert (stopped.reason, stopped.detail) == (Reason.STOPPED, "Preempted")
-    assert judged(ended(Reason.EXITED), word, "Preempted").succeeded
+    assert judged(ended(Reason.EXITED), "Slurm", word, "Preempted").succeeded
 
 
 def test_words_by_name() -> None:
     said = f"3|PENDING|Priority||N/A|N/A|{NAME}\n7|RUNNING|None|n1|N/A|NONE|theirs\n"
     words = words_of(parse_jobs(said + f"9|RUNNING|None|n1|N/A|NONE|{NAME}\n"))
-    assert {name: word.id for name, word in words.items()} == {NAME: 9}
+    assert {name: word.job.id for name, word in words.items()} == {NAME: 9}
 
 
 def test_a_lost_node_is_no_proof() -> None:

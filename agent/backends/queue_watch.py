@@ -1,75 +1,66 @@
-"""Watches the runs of one Slurm: answers their nodes, and finds out how each ended.
+"""Watches the runs of one cluster manager: answers their nodes, and finds out how each ended.
 
-What a run did is told by its fences' records; Slurm's word is taken where one is missing or
-cannot know. Slurm is asked by the site's one poll, for all runs together. Submits nothing.
+What a run did is told by its fences' records; the manager's word is taken where one is missing
+or cannot know. It is asked by the site's one poll, for all runs together. Submits nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from agent.backends import Exit, Reason
+from agent.backends import Exit, Reason, layout
+from agent.backends.judge import NOT_STARTED, Manager, W, is_open_to_doubt, judged, says
 from agent.backends.prepare import StateDirectory
 from agent.backends.rundir import RunDirectory
 from agent.probes.tools import ProbeFailed
-from agent.slurm import layout
-from agent.slurm.from_text import SlurmJob
-from agent.slurm.poll import SlurmPoll
-from agent.slurm.verdict import (
-    NOT_STARTED,
-    SLURM_SAYS,
-    is_open_to_doubt,
-    judged,
-    words_of,
-)
 
 ANSWER_SECONDS = 0.1  # between two looks at the nodes' questions …
 LOOK_SECONDS = 0.5  # … and at their records …
 REST = 2.0  # … or so many times what a look took: a slow file system is not pressed
-STOP_MARGIN_SECONDS = 30.0  # after a stop's grace Slurm is asked to kill
+STOP_MARGIN_SECONDS = 30.0  # after a stop's grace the manager is asked to kill
 _NEVER = float("-inf")
 _LOGGER = logging.getLogger(__name__)
 
 
-class SlurmWatch:
-    """The live runs of one Slurm. `ended` is called once for each run that is over."""
+class QueueWatch(Generic[W]):
+    """The live runs of one cluster manager. `ended` is called once for each run that is over."""
 
     def __init__(
         self,
         state: StateDirectory,
         asks: Path,
-        poll: SlurmPoll,
+        manager: Manager[W],
         clock: Callable[[], float],
         wait_seconds_max: float,
         ended: Callable[[RunDirectory, Exit], Awaitable[None]],
     ) -> None:
-        """`wait_seconds_max`: in Slurm's queue; then the run is given back to the broker."""
+        """`wait_seconds_max`: in the manager's queue; then the run is given back to the broker."""
         self._state = state
         self._asks = asks
-        self._poll = poll
+        self._manager = manager
         self._clock = clock
         self._wait_seconds_max = wait_seconds_max
         self._ended = ended
         self._live: dict[str, float] = {}  # when each was submitted; a question before says nothing
-        self._stops: dict[str, float] = {}  # when Slurm shall kill what does not end
+        self._stops: dict[str, float] = {}  # when it shall be killed what does not end
         self._alive_until: dict[str, float] = {}  # a fence without an answer is dead by then
-        self._words: dict[str, SlurmJob] = {}
+        self._words: Mapping[str, W] = {}
         self._words_at = _NEVER  # when the last answered question was put
         self._judging = asyncio.Lock()  # each end is told once
         # Its own thread: no lease waits behind files of other runs that are being written.
-        self._answering = ThreadPoolExecutor(1, "slurm-answers")
+        self._answering = ThreadPoolExecutor(1, "suan-answers")
 
     def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What is to run for as long as runs are watched."""
         return (
             self._again("answering the nodes", self._answer, ANSWER_SECONDS),
             self._again("looking at the runs", self._look, LOOK_SECONDS, rests=True),
-            self._again("asking Slurm", self._query, 0.0),
+            self._again(f"asking {self._manager.name}", self._query, 0.0),
         )
 
     def close(self) -> None:
@@ -92,7 +83,7 @@ class SlurmWatch:
         self._alive_until[run.name] = now + (layout.seconds_of(*lease) if lease else 0.0)
 
     def submitting(self, name: str) -> None:
-        """Until it is with Slurm, nobody judges it by Slurm's word."""
+        """Until it is with the manager, nobody judges it by the manager's word."""
         self._live[name] = float("inf")
 
     def submitted(self, name: str) -> None:
@@ -105,7 +96,7 @@ class SlurmWatch:
         self._alive_until.pop(name, None)
 
     def stop_within(self, name: str, grace_seconds: float) -> None:
-        """Let Slurm end it if it has not ended by itself some time after its grace."""
+        """Let the manager end it if it has not ended by itself some time after its grace."""
         at = self._clock() + grace_seconds + STOP_MARGIN_SECONDS
         self._stops.setdefault(name, at)
 
@@ -153,13 +144,12 @@ class SlurmWatch:
         if ended is None:
             return
         wish = run.wish_to_stop()
-        if wish or not is_open_to_doubt(ended) or self._is_over(name):
-            await self._conclude(run, judged(ended, self._words.get(name), wish))
+        if wish or not is_open_to_doubt(ended, self._manager.name) or self._is_over(name):
+            await self._conclude(run, ended, self._words.get(name), wish)
 
     async def _query(self) -> None:
-        """Take in Slurm's next word; judge those whose fences cannot speak any more."""
-        answer = await self._poll.answer(self._words_at)
-        self._words, self._words_at = words_of(answer.view.jobs), answer.asked_at
+        """Take in the manager's next word; judge those whose fences cannot speak any more."""
+        self._words_at, self._words = await self._manager.words(self._words_at)
         for name in tuple(self._live):
             async with self._judging:
                 if name in self._live:
@@ -170,11 +160,11 @@ class SlurmWatch:
         word = self._words.get(name)
         if self._is_over(name):
             await self._bury(name, word)
-        elif word is not None and word.state == "PENDING" and self._waited_too_long(name):
+        elif word is not None and word.may_wait and self._waited_too_long(name):
             await self._give_back(name)
 
     def _is_over(self, name: str) -> bool:
-        """Whether Slurm, asked after it was submitted, says that nothing of it lives."""
+        """Whether the manager, asked after it was submitted, says that nothing of it lives."""
         if self._words_at <= self._live[name]:
             return False
         word = self._words.get(name)
@@ -185,14 +175,15 @@ class SlurmWatch:
 
     # --- ending -------------------------------------------------------------------
 
-    async def _bury(self, name: str, word: SlurmJob | None) -> None:
-        """Slurm has nothing of it: end the parts that never began, and tell how the rest ended.
+    async def _bury(self, name: str, word: W | None) -> None:
+        """The manager has nothing of it: end what never began, and tell how the rest ended.
 
-        Of a node that Slurm lost, or a job that it forgot, something may live: it is told to
+        Of a node that it lost, or a job that it forgot, something may live: it is told to
         end, gets no more lease, and is taken for dead when its last one is over.
         """
         run = self._state.run(name)
-        detail = f"{SLURM_SAYS}{word.state}: {word.reason}" if word else f"{SLURM_SAYS}nothing"
+        detail = says(self._manager.name)
+        detail += f"{word.state}: {word.reason}" if word else "nothing"
         if not await asyncio.to_thread(layout.close_parts, run, Reason.LAUNCH_FAILED, detail):
             if word is None or not word.is_proof:
                 await asyncio.to_thread(layout.give_up, run, detail)
@@ -201,35 +192,42 @@ class SlurmWatch:
             await asyncio.to_thread(layout.close_killed, run, detail)
         ended = await asyncio.to_thread(layout.merged_exit, run)
         if ended is not None:
-            await self._conclude(run, judged(ended, word, run.wish_to_stop()))
+            await self._conclude(run, ended, word, run.wish_to_stop())
 
     async def _give_back(self, name: str) -> None:
         """The site's own jobs were faster: it will not start here, and another site may have it."""
         run = self._state.run(name)
+        if layout.has_begun(run):
+            return
         if not await asyncio.to_thread(layout.close_parts, run, Reason.STOPPED, NOT_STARTED):
             return  # it begins just now
         ended = await asyncio.to_thread(layout.merged_exit, run)
         if ended is not None:
-            await self._conclude(run, judged(ended, None, run.wish_to_stop()))
+            await self._conclude(run, ended, None, run.wish_to_stop())
 
     async def _cancel(self) -> None:
-        """Let Slurm end what did not end when it was stopped, and drop what waits in vain."""
+        """End what did not end when it was stopped, and drop what waits in vain."""
         now = self._clock()
         self._stops = {
             name: at
             for name, at in self._stops.items()
             if (word := self._words.get(name)) is not None and not word.is_over
         }
-        numbers = [
-            str(word.id)
+        ending = [
+            word
             for name, word in self._words.items()
-            if self._stops.get(name, now + 1) <= now
-            or (word.state == "PENDING" and self._state.run(name).exit() is not None)
+            if self._stops.get(name, now + 1) <= now or (word.may_wait and self._never_began(name))
         ]
-        if numbers:
-            await self._poll.slurm.call("scancel", *numbers)
+        if ending:
+            await self._manager.cancel(ending)
 
-    async def _conclude(self, run: RunDirectory, ended: Exit) -> None:
+    def _never_began(self, name: str) -> bool:
+        """Of a run that is over."""
+        ended = self._state.run(name).exit()
+        return ended is not None and not ended.started_at
+
+    async def _conclude(self, run: RunDirectory, told: Exit, word: W | None, wish: str) -> None:
+        ended = judged(told, self._manager.name, word, wish)
         await asyncio.to_thread(layout.write_exit, run, ended)
         self.drop(run.name)
         await self._ended(run, ended)

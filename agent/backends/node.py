@@ -1,7 +1,8 @@
 # ruff: noqa: PTH105, PTH108, PTH110, PTH118, PTH120, PTH123
-"""Starts the fence on one node of a Slurm job, and keeps its lease in the node's own time.
+"""Starts the fence on one node of a run, and keeps its lease in the node's own time.
 
-    python3 -I -S node.py STATE_DIRECTORY RUN_NAME
+    python3 -I -S node.py STATE_DIRECTORY RUN_NAME          as a task of Slurm, which names the node
+    python3 -I -S node.py STATE_DIRECTORY RUN_NAME RANK     held by whoever keeps its input open
 
 Needs Python 3.8 on Linux, the standard library, and `fence.py` beside it. A node does not know
 the agent's clocks, and wall clocks differ; so it asks: it notes its own time, writes
@@ -10,6 +11,10 @@ moment of the question, which lies before it, so that a lease ends here no later
 Without an answer nothing begins. If this node's part ends badly the other nodes are told, so
 that a gang ends whole. The fence is forked, not started anew: it starts once for each job, and a
 second interpreter would cost more than all the rest.
+
+Held, it leaves its starter, whose manager may kill all that descends from it: the job keeps its
+grace. The end of its input says that the starter is gone, and the job is told to end; the end
+of its output, with the exit status as text, says that all is over.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -36,17 +42,18 @@ DEVICE_VARIABLES = (
     "ROCR_VISIBLE_DEVICES",
     "CUDA_VISIBLE_DEVICES",
 )
-# Set by Slurm for this step; a job keeps them.
+# Set by the cluster manager for this part of the run; a job keeps them.
 KEPT = (*DEVICE_VARIABLES, "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_CLUSTER_NAME")
 
 
 class Node:
     """This node's part of a run."""
 
-    def __init__(self, state: str, name: str) -> None:
+    def __init__(self, state: str, name: str, rank: str = "") -> None:
         self.run = os.path.join(state, "runs", name)
         nodes = json.loads(read_text(os.path.join(self.run, "nodes.json")))["names"]
-        self.rank = nodes.index(os.environ["SLURMD_NODENAME"])
+        self.rank = int(rank) if rank else self.own_rank(nodes)
+        self.held = bool(rank)
         self.directories = [os.path.join(self.run, "nodes", str(i)) for i in range(len(nodes))]
         self.directory = self.directories[self.rank]
         self.ask_path = os.path.join(state, "asks", f"{name}.{self.rank}")
@@ -54,6 +61,10 @@ class Node:
         self.nonce = ""
         self.asked_ns = (0, 0)
         self.remaining_seconds = 0.0
+
+    def own_rank(self, nodes: list[str]) -> int:
+        """Of a node whom nobody told: by the name that the cluster manager gave it."""
+        return nodes.index(os.environ["SLURMD_NODENAME"])
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -109,8 +120,8 @@ class Node:
         return True
 
     def adopt_variables(self) -> None:
-        """What Slurm set for this step goes before what the agent thought of."""
-        given = {name: os.environ[name] for name in KEPT if name in os.environ}
+        """What the manager set for this part goes before what the agent thought of."""
+        given = {name: os.environ[name] for name in KEPT if os.environ.get(name)}
         order = json.loads(read_text(self.path("order.json")))
         devices = any(name in given for name in DEVICE_VARIABLES)
         for processes in order["phases"]:
@@ -123,9 +134,12 @@ class Node:
         replace(self.path("order.json"), json.dumps(order))
 
     def keep(self, fence: int) -> None:
-        """Renew the lease until the fence is gone."""
+        """Renew the lease until the fence is gone; tell it to end if the starter is."""
         asked_at = time.monotonic()
         while not os.waitpid(fence, os.WNOHANG)[0]:
+            if self.held and starter_is_gone():
+                self.held = False
+                os.kill(fence, signal.SIGTERM)
             pause = POLL_SECONDS if self.nonce else ASK_SECONDS_MIN
             signal.sigtimedwait((signal.SIGCHLD,), pause)
             now = time.monotonic()
@@ -155,6 +169,18 @@ class Node:
             return dict(json.loads(read_text(self.path("exit.json"))))
         except ValueError:
             return None
+
+
+def leave_starter() -> None:
+    """Go on in a session of its own, as nobody's child."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+
+def starter_is_gone() -> bool:
+    readable, _, _ = select.select((0,), (), (), 0)
+    return bool(readable) and not os.read(0, 4096)
 
 
 def clocks_ns() -> tuple[int, int]:
@@ -204,6 +230,8 @@ def be_fence(fence: Any, node: Node) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
+    if len(arguments) > 2:
+        leave_starter()
     # Slurm signals every process of a step; the fence is the one that acts on it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
@@ -215,7 +243,11 @@ def main(arguments: list[str]) -> int:
     node.keep(start_fence(node))
     with contextlib.suppress(OSError):
         os.unlink(node.ask_path)
-    return node.tell_peers()
+    status = node.tell_peers()
+    if len(arguments) > 2:
+        with contextlib.suppress(OSError):  # nobody listens any more
+            os.write(1, str(status).encode())
+    return status
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
-"""What a run of Slurm has beside what every run has: one part for each node.
+"""What a run on the nodes of a cluster manager has beside what every run has: a part for each.
 
     runs/<name>/nodes.json       the nodes' names, in order of rank
     runs/<name>/nodes/<rank>/    order.json, lease, stop, started, exit.json of that node's fence
-    runs/<name>/slurm.json       the number of Slurm's job, once there is one
-    runs/<name>/slurm.log        what Slurm and srun say
     asks/<name>.<rank>           a node asks how long its lease is
 
 Files only; starts nothing and calls nothing.
@@ -19,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.backends import Exit, LeaseClass, Phase, Reason, RunOrder, RunState
+from agent.backends.node import PEER_ENDED
 from agent.backends.rundir import RunDirectory, sync_directory
 from agent.clock import boot_id, boottime_ns, raw_ns
-from agent.slurm.node import PEER_ENDED
 
 GIVEN_UP = "given-up"  # its presence: no node of it gets a lease any more
-TOLD_TO_END = "the fence was told to end"  # by a signal, so by Slurm
+TOLD_TO_END = "the fence was told to end"  # by a signal, so by the cluster manager
 
 
 def split_order(run: RunDirectory, order: RunOrder) -> None:
@@ -56,9 +54,9 @@ def state_of(run: RunDirectory) -> RunState:
     return RunState(run.name, Phase.RUNNING if running else Phase.STARTING)
 
 
-def note_job_id(run: RunDirectory, number: str) -> None:
-    """For people who look for it; we ask Slurm by the run's name."""
-    (run.path / "slurm.json").write_text(json.dumps({"job_id": number}), "utf-8")
+def has_begun(run: RunDirectory) -> bool:
+    """Whether a fence of its first node began, or never will any more."""
+    return (run.path / "nodes" / "0" / "started").exists()
 
 
 def write_stop(run: RunDirectory, reason: str) -> None:

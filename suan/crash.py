@@ -1,6 +1,6 @@
-"""Named points where a test may let the process die: `SUAN_CRASH_POINT=name[:count]`.
+"""Named points where a test may let a daemon die: `SUAN_CRASH_POINT=name[:count]`.
 
-Nothing happens unless the environment asks for it when the agent starts.
+Nothing happens unless the environment asks for it when the process starts.
 """
 
 from __future__ import annotations

@@ -1,0 +1,81 @@
+"""The watch over a cluster's runs: as over any queue, but each run asks at a place of its own.
+
+No pod sees the questions of another's, so that no tenant can disturb another's lease. Ascend's
+tables of ranks are written here too, once kubelet has chosen the devices: the pods wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from agent.backends import layout
+from agent.backends.queue_watch import QueueWatch
+from agent.backends.rundir import RunDirectory
+from agent.kubernetes.manager import KubernetesManager
+from agent.kubernetes.pod_spec import asks_of, ranktable_of
+from agent.kubernetes.pods import KubernetesWord
+from agent.kubernetes.ranktable import FILE, ranktable
+from agent.supervisor.ignored import LEASE_SECONDS_MAX
+
+
+class KubernetesWatch(QueueWatch[KubernetesWord]):
+    """The live runs of one cluster."""
+
+    _manager: KubernetesManager
+
+    def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return (*super().works(), self._manager.pods.run())
+
+    def adopt(self, run: RunDirectory) -> None:
+        """An agent's pod may wake on another node, where the lease it wrote says nothing.
+
+        Then nobody knows what its nodes were answered last: no longer than any lease is.
+        """
+        super().adopt(run)
+        if layout.lease_of(run) is None:
+            self._alive_until[run.name] = self._clock() + LEASE_SECONDS_MAX
+
+    def submitted(self, name: str) -> None:
+        super().submitted(name)
+        self._manager.pods.changed.set()
+
+    async def _answer(self) -> None:
+        if not self._live:
+            return
+        loop, runs = asyncio.get_running_loop(), self.live_runs()
+        answered = await loop.run_in_executor(self._answering, self._answer_all, runs)
+        for name, seconds in answered.items():
+            self._alive_until[name] = self._clock() + seconds
+
+    def _answer_all(self, runs: tuple[RunDirectory, ...]) -> dict[str, float]:
+        answered: dict[str, float] = {}
+        for run in runs:
+            try:
+                found = layout.answer_asks(asks_of(run), self._state.runs)
+            except FileNotFoundError:
+                continue  # being laid out or removed
+            answered |= {name: seconds for name, seconds in found.items() if name == run.name}
+        return answered
+
+    async def _query(self) -> None:
+        await super()._query()
+        for name, word in self._words.items():
+            if name in self._live and any(pod.devices for pod in word.pods):
+                await asyncio.to_thread(_write_ranktable, self._state.run(name), word)
+
+
+def _write_ranktable(run: RunDirectory, word: KubernetesWord) -> None:
+    """For a run that wants one and has none yet, when every pod has its devices."""
+    place: Path = ranktable_of(run)
+    if not place.is_dir() or (place / FILE).exists():
+        return
+    names = json.loads((run.path / "nodes.json").read_text("utf-8"))["names"]
+    by_node = {pod.node: pod.devices for pod in word.pods}
+    if table := ranktable([by_node.get(name, "") for name in names]):
+        new = place / f"{FILE}.new"
+        new.write_text(table, "utf-8")
+        new.replace(place / FILE)
