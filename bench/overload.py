@@ -177,13 +177,19 @@ async def stall_calls(federation: Federation, connections: int, calls: int) -> N
 
 
 async def be_greedy(federation: Federation, requests: int, seconds: float) -> None:
+    """Beside the same greed at another broker too, which takes no more than the machine."""
     modest = federation.identity("wang", "team-z")
     async with bystander(federation.address, modest) as alone:
         await asyncio.sleep(seconds)
+    with broker() as other:
+        other.start_broker()
+        async with bystander(federation.address, modest) as apart:
+            await press(other, other.identity("greedy", "team-g"), requests, seconds)
     async with bystander(federation.address, modest) as beside:
         greedy = federation.identity("greedy", "team-g")
         outcomes = await press(federation, greedy, requests, seconds)
     row("a modest client alone", str(alone))
+    row("the modest client while another broker of the machine is pressed", str(apart))
     row(f"a greedy tenant, {requests} requests of {BATCH} jobs in flight", str(dict(outcomes)))
     row("the modest client beside it", str(beside), "p99 at most twice")
 

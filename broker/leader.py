@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from broker.asks import Asks, LogAsk, LogPart, SiteAsk
+from broker.cached_inputs import with_cached
 from broker.clock import Clock, system_clock
 from broker.core.core import Core
 from broker.core.limits import Limits
@@ -142,16 +143,23 @@ class Leader:
     async def explain(self, key: str, job_id: str) -> tuple[Explanation | None, float]:
         self._require_lead()
         job = self._memory.state.jobs.get(job_id)
+        found: Explanation | None
+        found, decided_at = self._memory.explanations.get(key, (None, 0.0))
         if job is not None and job.state == "queued":
             snapshot = self._planner.snapshot()
             with suppress(KeyError):  # beyond the classes of one round: its last word stands
-                return await asyncio.to_thread(explain, snapshot, key, self._policy), snapshot.now
-        return self._memory.explanations.get(key, (None, 0.0))
+                found = await asyncio.to_thread(explain, snapshot, key, self._policy)
+                decided_at = snapshot.now
+        spec = self._memory.state.specs.get(job.spec_sha256) if job is not None else None
+        if spec is not None and found is not None:
+            found = with_cached(self._memory, found, spec.demand.inputs)
+        return found, decided_at
 
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
         self._require_lead()
         snapshot = self._planner.snapshot(demand, tenant)
-        return await asyncio.to_thread(plan, snapshot, demand, tenant, policy=self._policy)
+        found = await asyncio.to_thread(plan, snapshot, demand, tenant, policy=self._policy)
+        return with_cached(self._memory, found, demand.inputs)
 
     async def ask(self, site: str, ask: LogAsk) -> LogPart:
         return await self._asks.ask(self._memory.presence.get(site), ask)

@@ -1,18 +1,21 @@
 """The single writer: orders events, lets the core decide, stores, then lets go.
 
-While one batch commits, the next gathers and is decided; its records wait for the
-commit before. Sends and replies of a batch leave only when its records are durable.
+While one batch commits, the next one grows: what arrives is decided at once, and all its
+records wait for the commit before. So nothing waits for more than two commits, however much
+others ask for. Sends and replies of a batch leave only when its records are durable.
 While the store fails new requests are refused, but heartbeats are answered: they store
-nothing, and what runs at the sites goes on.
+nothing, and what runs at the sites goes on. No failure makes this leader give up: a store
+takes a commit of any size, so it is never one event's fault; and what fails for all brokers
+alike, such as an account that lost its rights, would without a leader also end what runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from broker.clock import Clock
 from broker.core.core import Core
@@ -23,14 +26,13 @@ from broker.core.messages import (
     Refusal,
     Reply,
     Send,
-    Step,
     Tick,
 )
 from broker.core.rows import Record
-from broker.crash import crash_point
 from broker.gaps import Gaps
 from broker.store import StaleTerm, Store, StoreError
 from broker.weights import bytes_of
+from suan.crash import crash_point
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,25 @@ class _Waiting:
     size_bytes: int = 0
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What was decided and is stored together."""
+
+    items: list[_Waiting] = field(default_factory=list)
+    records: dict[str, Record] = field(default_factory=dict)  # by key, the latest last
+    sends: list[Send] = field(default_factory=list)
+    replies: list[Reply | None] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        return EVENTS_PER_BATCH_MAX - len(self.items)
+
+    def record(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.records.pop(record.key, None)
+            self.records[record.key] = record
+
+
 class Loop:
     """Runs until cancelled, or until the store says that another leader has begun."""
 
@@ -65,7 +86,7 @@ class Loop:
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._gaps = Gaps()
-        self._gathered: list[_Waiting] = []  # the batch between `waiting` and its commit
+        self._batch = _Batch()  # decided, before its commit
         # Of heartbeats that were answered ahead of their turn; the last word on each row.
         self._unstored: dict[str, Record] = {}
         self._tick_due = False
@@ -141,63 +162,74 @@ class Loop:
         ticker = asyncio.create_task(self._tick(tick_seconds))
         try:
             while True:
-                batch = await self._gather()  # 1. what happened
-                step = self._decide(batch)  # 2. what follows
-                await self._finish_commit()  # 3. the batch before is durable
-                self._begin_commit(batch, step)  # 4. store, act
+                await self._grow_batch()  # what happened, what follows, and the batch before
+                self._begin_commit()  # store, act
         finally:
             self._ended = True
             ticker.cancel()
             await self._drain()
 
-    async def _gather(self) -> list[_Waiting]:
-        """The next batch, time last; if a commit fails meanwhile, its error ends the loop."""
-        while not (self._waiting or self._tick_due):
+    async def _grow_batch(self) -> None:
+        """Until something is decided and the batch before is durable; an error of its commit
+        ends the loop."""
+        while True:
+            while self._may_decide():
+                self._decide(self._gather())
+            if self._committing is not None and self._committing.done():
+                self._committing.result()
+                self._committing = None
+            if self._batch.items and self._committing is None:
+                return
             self._arrived.clear()
             await self._arrived.wait()
-            if self._committing is not None and self._committing.done():
-                await self._finish_commit()
-        self._gathered = self._waiting[:EVENTS_PER_BATCH_MAX]
-        del self._waiting[:EVENTS_PER_BATCH_MAX]
-        self._waiting_bytes -= sum(item.size_bytes for item in self._gathered)
+
+    def _may_decide(self) -> bool:
+        """While the store fails nothing new is decided, but that sites still answer."""
+        due = bool(self._waiting) or self._tick_due
+        return due and self._batch.room > 0 and self.store_failure is None
+
+    def _gather(self) -> list[_Waiting]:
+        """What happened, time last."""
+        gathered = self._waiting[: self._batch.room]
+        del self._waiting[: len(gathered)]
+        self._waiting_bytes -= sum(item.size_bytes for item in gathered)
         if self._tick_due:
             self._tick_due = False
-            self._gathered.append(_Waiting(Tick(), None))
-        return self._gathered
+            gathered.append(_Waiting(Tick(), None))
+        return gathered
 
-    def _decide(self, batch: list[_Waiting]) -> Step:
+    def _decide(self, gathered: list[_Waiting]) -> None:
+        batch = self._batch
+        batch.items += gathered
         self._require_lead()
         early, self._unstored = tuple(self._unstored.values()), {}
-        step = self.core.handle([item.event for item in batch], self.clock())
-        return replace(step, records=(*early, *step.records)) if early else step
+        step = self.core.handle([item.event for item in gathered], self.clock())
+        batch.record((*early, *step.records))
+        batch.sends += step.sends
+        batch.replies += step.replies
 
     def _require_lead(self) -> None:
         """Leases may be renewed only while no other broker can have begun to lead."""
         if self._store.led_seconds() <= 0:
             raise StaleTerm(f"the lead of term {self._term} could not be renewed")
 
-    async def _finish_commit(self) -> None:
-        if self._committing is not None:
-            await asyncio.wait({self._committing})  # which a cancelled loop does not cancel
-            self._committing.result()
-            self._committing = None
-
-    def _begin_commit(self, batch: list[_Waiting], step: Step) -> None:
-        self._gathered = []
-        self._committing = asyncio.create_task(self._settle(batch, step))
+    def _begin_commit(self) -> None:
+        batch, self._batch = self._batch, _Batch()
+        self._committing = asyncio.create_task(self._settle(batch))
         self._committing.add_done_callback(lambda _: self._arrived.set())
 
-    async def _settle(self, batch: list[_Waiting], step: Step) -> None:
+    async def _settle(self, batch: _Batch) -> None:
         crash_point("broker.decided.before_commit")
+        records = tuple(batch.records.values())
         try:
-            if step.records:
-                await self._commit(step.records)
+            if records:
+                await self._commit(records)
             crash_point("broker.committed.before_release")
-            self._release(step.sends, step.records)
+            self._release(batch.sends, records)
         except BaseException:
-            _answer_all(batch, STOPPING)
+            _answer_all(batch.items, STOPPING)
             raise
-        for item, reply in zip(batch, step.replies, strict=True):
+        for item, reply in zip(batch.items, batch.replies, strict=True):
             if item.reply is not None and not item.reply.done():
                 item.reply.set_result(reply)
 
@@ -209,7 +241,7 @@ class Loop:
                 await running.run_in_executor(self._thread, self._store.commit, records, self._term)
             except StoreError as error:
                 self._require_lead()  # a leader that cannot store may have been replaced
-                if self.store_failure is None:
+                if self.store_failure is None or self.store_failure.code != error.code:
                     log.error("cannot store: %s; trying again", error)
                 self.store_failure = error
                 await asyncio.sleep(COMMIT_RETRY_SECONDS)
@@ -232,7 +264,7 @@ class Loop:
             await asyncio.wait({self._committing}, timeout=DRAIN_SECONDS)
             self._committing.cancel()
             await asyncio.wait({self._committing})
-        _answer_all([*self._gathered, *self._waiting], STOPPING)
+        _answer_all([*self._batch.items, *self._waiting], STOPPING)
         self._waiting.clear()
         await asyncio.to_thread(self._thread.shutdown)
 

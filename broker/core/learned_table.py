@@ -10,7 +10,6 @@ from itertools import islice
 from typing import TypeVar
 
 from broker.core.rows import Learned
-from scheduler.model import Learned as Lesson
 
 K = TypeVar("K")
 
@@ -58,12 +57,11 @@ class LearnedTable:
         others = (key for key in self._rows if key not in found)
         return [*found, *islice(others, beyond)]
 
-    def of(self, families: Iterable[tuple[str, str]]) -> Iterator[Lesson]:
-        """What is known of these (tenant, family), as a round sees it."""
+    def of(self, families: Iterable[tuple[str, str]]) -> Iterator[Learned]:
+        """What is known of these (tenant, family)."""
         for named in families:
             for key in self._of_family.get(named, ()):
-                row = self._rows[key]
-                yield Lesson(row.tenant, row.family, row.accelerator, row.correction)
+                yield self._rows[key]
 
 
 def _discard(index: dict[K, dict[str, None]], name: K, key: str) -> None:

@@ -11,7 +11,7 @@ they did not say then is not held against them. Wall time, which may jump, ends 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 
 from broker.core.lifecycle import (
     AttemptEvent,
@@ -22,6 +22,7 @@ from broker.core.lifecycle import (
 from broker.core.maintenance import end_maintenance, holds_leases
 from broker.core.messages import Tick
 from broker.core.overlap import may_replace, replace_attempt
+from broker.core.prestaging import settle
 from broker.core.reconcile import suspect_seconds
 from broker.core.reports import lose_attempt
 from broker.core.rows import Failure
@@ -43,7 +44,7 @@ def on_tick(tx: Transaction, _event: Tick) -> None:
             _lose_attempts(tx, site)
     tx.memory.ticked_elapsed = tx.now.elapsed
     end_maintenance(tx)
-    tx.settle_transfers()
+    settle(tx)
     _forget_holds(tx)
     _expire_unplaceable(tx)
     forget_faded(tx)
@@ -121,7 +122,7 @@ def _expire_unplaceable(tx: Transaction) -> None:
     if not since:
         return
     patience = tx.limits.unplaceable_seconds
-    queued = {group.key: group for group in tx.state.queue.classes.values()}
+    queued = tx.state.queue.by_key
     for key in [key for key in since if key not in queued]:
         del since[key]
     failure = Failure("policy", "NeverPlaceable", "no site could ever run this job")
@@ -135,10 +136,7 @@ def _expire_unplaceable(tx: Transaction) -> None:
 def _expire_late(tx: Transaction) -> None:
     """Fail the queued jobs whose deadline has passed."""
     failure = Failure("user", "DeadlinePassed", "its deadline passed before it could start")
-    late = [group for group in tx.state.queue.hurried() if group.deadline_at <= tx.now.wall]
-    for job_id in list(
-        islice(chain.from_iterable(each.ids() for each in late), CHANGES_PER_TICK_MAX)
-    ):
+    for job_id in list(islice(tx.state.queue.late(tx.now.wall), CHANGES_PER_TICK_MAX)):
         tx.change(tx.state.jobs[job_id], JobEvent.EXPIRE, failure=failure)
 
 

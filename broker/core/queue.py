@@ -1,8 +1,14 @@
-"""The queue, grouped into classes of identical demand: a round costs classes, not jobs."""
+"""The queue, grouped into classes of identical demand: a round costs classes, not jobs.
+
+However many classes there are, what a round or a tick takes out costs only what it takes.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain, islice, takewhile
 
 from broker.core.rows import Job, Spec
 from scheduler.model import Demand, QueueClass
@@ -51,11 +57,12 @@ class Queue:
     """Queued job ids by class, with counts by tenant."""
 
     def __init__(self) -> None:
-        self.classes: dict[_ClassId, _Class] = {}
+        self.classes: OrderedDict[_ClassId, _Class] = OrderedDict()  # next in turn first
+        self.by_key: dict[str, _Class] = {}
         self.by_tenant: dict[str, int] = {}
         self.count = 0
-        self._hurried: dict[_ClassId, _Class] = {}  # those that have a deadline
-        self._turn = 0  # of the classes that take turns in rounds
+        self._by_priority: dict[int, dict[_ClassId, _Class]] = {}  # each oldest first
+        self._deadlines: list[tuple[float, _ClassId]] = []  # of those that have one, ascending
 
     def add(self, job: Job, spec: Spec, again: bool) -> None:
         """Queue a job: at the end, or before the fresh ones when it is queued `again`."""
@@ -63,9 +70,10 @@ class Queue:
         group = self.classes.get(identity)
         if group is None:
             group = _Class(class_key(job, spec), spec.demand, identity[4], spec.parallel_max)
-            self.classes[identity] = group
+            self.classes[identity] = self.by_key[group.key] = group
+            self._by_priority.setdefault(job.priority, {})[identity] = group
             if group.deadline_at > 0:
-                self._hurried[identity] = group
+                insort(self._deadlines, (group.deadline_at, identity))
         (group.returned if again else group.fresh)[job.id] = None
         self.by_tenant[job.tenant] = self.by_tenant.get(job.tenant, 0) + 1
         self.count += 1
@@ -77,14 +85,24 @@ class Queue:
         if group.fresh.pop(job.id, False) is False:
             group.returned.pop(job.id)
         if not group:
-            del self.classes[identity]
-            self._hurried.pop(identity, None)
+            self._drop(identity, group)
         self.by_tenant[job.tenant] -= 1
         self.count -= 1
 
-    def hurried(self) -> Iterator[_Class]:
-        """The classes that have a deadline."""
-        return iter(self._hurried.values())
+    def _drop(self, identity: _ClassId, group: _Class) -> None:
+        del self.classes[identity]
+        self.by_key.pop(group.key, None)  # of two whose digests begin alike, one had it
+        alike = self._by_priority[identity[3]]
+        del alike[identity]
+        if not alike:
+            del self._by_priority[identity[3]]
+        if group.deadline_at > 0:
+            del self._deadlines[bisect_left(self._deadlines, (group.deadline_at, identity))]
+
+    def late(self, wall: float) -> Iterator[str]:
+        """The jobs whose deadline has passed."""
+        for _, identity in takewhile(lambda due: due[0] <= wall, self._deadlines):
+            yield from self.classes[identity].ids()
 
     def ids(self) -> Iterator[str]:
         for group in self.classes.values():
@@ -121,12 +139,16 @@ class Queue:
     def _next(self, classes_max: int) -> list[tuple[_ClassId, _Class]]:
         """The classes of the next round. When there are more than it may see, half of the
         places go by priority and age, and the others take turns at the rest."""
-        groups = list(self.classes.items())
-        if len(groups) <= classes_max:
-            return groups
-        groups.sort(key=lambda item: -item[0][3])  # stable: older classes stay first
-        first = classes_max // 2
-        rest, places = groups[first:], classes_max - first
-        start = self._turn % len(rest)
-        self._turn = start + places
-        return groups[:first] + (rest[start:] + rest[:start])[:places]
+        if len(self.classes) <= classes_max:
+            return [*self.classes.items()]
+        first = dict(islice(self._urgent(), classes_max // 2))
+        others = (item for item in self.classes.items() if item[0] not in first)
+        rest = [*islice(others, classes_max - len(first))]
+        for identity, _ in rest:
+            self.classes.move_to_end(identity)
+        return [*first.items(), *rest]
+
+    def _urgent(self) -> Iterator[tuple[_ClassId, _Class]]:
+        """All classes, by priority and age."""
+        ordered = sorted(self._by_priority, reverse=True)
+        return chain.from_iterable(self._by_priority[each].items() for each in ordered)

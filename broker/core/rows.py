@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from broker.core.lifecycle import JOB_TERMINAL, AttemptState, JobState
-from scheduler.model import Correction, Demand, Fetch, Link, NetworkNode, Quota, Score, Slice
+from scheduler import model
+from scheduler.model import Demand, Fetch, Link, NetworkNode, Quota, Score, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,13 +321,9 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """By how much estimates of a tenant's job family on one model were wrong."""
+class Learned(model.Learned):
+    """What past runs taught of estimates, as rounds know it, and when."""
 
-    tenant: str
-    family: str
-    accelerator: str  # canonical model; empty: all models together
-    correction: Correction
     seq: int  # higher: learned later
 
     @property

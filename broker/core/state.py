@@ -6,6 +6,7 @@ Everything here can be rebuilt by applying the store's rows; `check()` says what
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 from broker.core.digest import attempt_digest
@@ -344,6 +345,8 @@ class State:
             assert counted == {k: n for k, n in getattr(fresh, name).items() if n}, name
         assert fresh.queue.by_tenant.items() <= self.queue.by_tenant.items()
         assert fresh.queue.count == self.queue.count
+        assert fresh.queue.by_key.keys() == self.queue.by_key.keys()
+        assert sorted(fresh.queue.late(inf)) == sorted(self.queue.late(inf)), "with a deadline"
         assert fresh.spec_uses == self.spec_uses
         assert fresh.fetching.keys() == self.fetching.keys()
         assert fresh.holdings == self.holdings

@@ -19,11 +19,8 @@ from pathlib import Path
 from broker.core.rows import Put, Record
 from broker.store import StaleTerm, Standby, StoreError, load_state
 from broker.store.codec import ParseSpec, decode, encode
+from suan.disks import SHARED_FILE_SYSTEMS, file_system
 
-_NETWORK_FILE_SYSTEMS = (
-    *("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "gpfs", "beegfs"),
-    *("fuse.ceph", "fuse.glusterfs", "fuse.sshfs"),
-)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leader (one INTEGER PRIMARY KEY CHECK (one = 1), term INTEGER NOT NULL);
@@ -151,14 +148,8 @@ def _take_lock(path: Path) -> int:
 
 def _refuse_network_disk(directory: Path) -> None:
     """File locks and fsync do not hold on network disks."""
-    best, kind = "", ""
-    resolved = str(directory.resolve())
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, mount, file_system, *_ = line.split()
-        inside = mount == "/" or resolved == mount or resolved.startswith(mount + "/")
-        if inside and len(mount) >= len(best):
-            best, kind = mount, file_system
-    if kind in _NETWORK_FILE_SYSTEMS:
+    kind = file_system(directory)
+    if kind in SHARED_FILE_SYSTEMS:
         raise StoreError("NetworkDisk", f"{directory} is on {kind}; the store needs a local disk")
 
 

@@ -11,8 +11,8 @@ from html import escape
 
 from simulator.study.plots import Line, plot
 from simulator.study.series import completion_share, use_over_time
-from simulator.study.study import PRODUCT, Result, Study
-from simulator.study.table import COLUMNS, SITE_TITLES, duration, sites, size
+from simulator.study.study import PRODUCT, Study
+from simulator.study.table import SITE_TITLES, duration, policies, sites, size
 from suan.network.draw import Flow
 from suan.network.file import NetworkFile
 from suan.network.svg import svg
@@ -49,7 +49,7 @@ def page(study: Study) -> str:
         f"No schedule ends its jobs after less than {duration(bounds.mean_jct_seconds)} on "
         f"average, or all of them within {duration(bounds.makespan_seconds)}.</p>",
         "<h2>Policies</h2>",
-        _table([name for name, _ in COLUMNS], [_cells(r, study) for r in study.results]),
+        _table(*policies(study)),
         f'<p class="faint">{escape(" ".join(_NOTES.split()))}</p>',
         "<h2>Cards in use over time</h2>",
         _use(study),
@@ -62,10 +62,6 @@ def page(study: Study) -> str:
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     body = "\n".join(parts)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
-
-
-def _cells(result: Result, study: Study) -> list[str]:
-    return [cell(result, study) for _, cell in COLUMNS]
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

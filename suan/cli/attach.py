@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from suan.cli.jobs import exit_code, last_attempt, outcome_line
 from suan.cli.output import note
+from suan.cli.staged import StagedLine
 from suan.cli.times import length
 from suan.errors import Unavailable
 from suan.ids import short_id
@@ -47,14 +48,16 @@ def attach(client: Client, job_id: str, *, with_logs: bool = True) -> int:
 
 
 def _until_begun(client: Client, job_id: str) -> Job:
-    """Tells of each state until the job runs or has ended."""
-    told = ""
-    with closing(client.watch([job_id])) as changes:
+    """Tells of each state, and how far its inputs are, until the job runs or has ended."""
+    told, inputs = "", StagedLine()
+    with closing(client.starting(job_id)) as changes:
         for job in changes:
             line = _state_line(job)
             if line != told:
+                inputs.end()
                 note(line)
                 told = line
+            inputs.show(job)
             if job.state in (JobState.RUNNING, JobState.CANCELLING) or job.state.terminal:
                 return job
     raise AssertionError("a watch never ends")

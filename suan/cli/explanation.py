@@ -152,6 +152,14 @@ def _candidates(candidates: Sequence[Candidate], variants: Sequence[Variant]) ->
     return iter(list(plain_lines(titles, rows, right)))
 
 
+def _stage(item: Candidate) -> str:
+    """How long its data take; said apart where the site has kept some from before."""
+    seconds = item.score.stage_seconds
+    if item.cached and seconds < 1:
+        return "cached"
+    return length(seconds) + (" (part cached)" if item.cached else "")
+
+
 def _candidate_row(item: Candidate, variants: Sequence[Variant]) -> list[str]:
     score = item.score
     return [
@@ -159,7 +167,7 @@ def _candidate_row(item: Candidate, variants: Sequence[Variant]) -> list[str]:
         item.pool,
         shape(variants[item.variant]) if item.variant < len(variants) else f"way {item.variant}",
         "now" if score.wait_seconds < 1 else length(score.wait_seconds),
-        length(score.stage_seconds),
+        _stage(item),
         length(score.run_seconds),
         length(score.finish_seconds),
         f"{score.yuan:,.2f}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from support_core import ACCELERATORS, MODEL, Desk, spec_of, with_limits
 
 from broker.core.messages import PutRow
-from broker.core.rows import Tenant
+from broker.core.queue import Queue, class_key
+from broker.core.rows import Job, Spec, Tenant
 from broker.core.snapshot import take_snapshot
 from scheduler.model import Entitlement, QueueClass, Snapshot, Usage
 
@@ -117,3 +119,43 @@ def test_a_snapshot_does_not_change_with_what_follows() -> None:
     desk.submit("b")
     assert before == kept
     assert snapshot(desk) != before
+
+
+def test_the_late_are_found_whatever_came_and_went() -> None:
+    """Against all jobs looked at one by one; classes share deadlines, and many have none."""
+    chance = random.Random(7)
+    queue, waiting = Queue(), dict[str, tuple[Job, Spec]]()
+    for number in range(600):
+        if waiting and chance.random() < 0.45:
+            queue.discard(*waiting.pop(chance.choice(list(waiting))))
+        else:
+            at = chance.choice((0.0, *range(1, 20)))
+            spec = spec_of(f"s{chance.randrange(8)}")
+            spec = replace(
+                spec, sha256=f"{at}-{spec.sha256}", demand=replace(spec.demand, deadline_at=at)
+            )
+            job = Job(str(number), "lab", "", "li", "n", spec.sha256, 0.0)
+            queue.add(job, spec, again=chance.random() < 0.3)
+            waiting[job.id] = job, spec
+        wall = chance.uniform(0.0, 21.0)
+        late = [name for name, (_, s) in waiting.items() if 0 < s.demand.deadline_at <= wall]
+        assert sorted(queue.late(wall)) == sorted(late)
+        assert queue.by_key.keys() == {class_key(*each) for each in waiting.values()}
+    for each in waiting.values():
+        queue.discard(*each)
+    assert not queue.classes and not queue.by_key and not [*queue.late(99.0)]
+
+
+def test_two_specifications_whose_digests_begin_alike_are_two_classes() -> None:
+    """Sixteen digits can be made to agree on purpose: it must harm nobody."""
+    queue = Queue()
+    pairs = []
+    for tail in "ab":
+        spec = replace(spec_of(), sha256="0" * 16 + tail)
+        job = Job(tail, "lab", "", "li", "n", spec.sha256, 0.0)
+        queue.add(job, spec, again=False)
+        pairs.append((job, spec))
+    assert sorted(queue.ids()) == ["a", "b"]
+    for pair in pairs:
+        queue.discard(*pair)
+    assert queue.count == 0 and not queue.by_key

@@ -11,8 +11,7 @@ from broker.core.snapshot import take_snapshot
 from broker.core.state import replay
 from scheduler.corrections import trust
 from scheduler.explain import plan
-from scheduler.model import Basis, Demand
-from scheduler.model import Learned as Lesson
+from scheduler.model import Basis, Demand, Learned
 
 PREDICTED = 100.0
 POOLS = (pool_of("east", nodes=8),)  # cards that are freed are not told again in these tests
@@ -29,7 +28,7 @@ def run(desk: Desk, job_id: str, seconds: float, name: str = "sft-1", tenant: st
     desk.succeeded("east", job_id)
 
 
-def lessons(desk: Desk, tenant: str, family: str) -> dict[str, Lesson]:
+def lessons(desk: Desk, tenant: str, family: str) -> dict[str, Learned]:
     wanted = Demand((), family=family)
     snapshot = take_snapshot(
         desk.core.memory, desk.now, ACCELERATORS, planned=wanted, tenant=tenant

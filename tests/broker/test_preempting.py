@@ -34,6 +34,25 @@ def busy_desk(**limits: float) -> Desk:
     return desk
 
 
+def test_until_when_cards_are_held() -> None:
+    """Data come first, then the run; once it has begun they are no matter any more."""
+    desk = Desk("east")
+    desk.hello("east", pools=(ROOM,))
+    desk.submit("a", spec=LOW)
+    offer = desk.offer("a", "east", cards=8)
+    score = replace(offer.score, stage_seconds=100.0, run_seconds=1_000.0)
+    desk.place(replace(offer, score=score))
+    placed_at = desk.wall
+    assert ends(desk) == [placed_at + 1_100.0]
+    desk.advance(40.0, tick=False)
+    desk.started("east", "a")
+    assert ends(desk) == [desk.attempt("a").started_at + 1_000.0] == [placed_at + 1_040.0]
+
+
+def ends(desk: Desk) -> list[float]:
+    return [each.ends_at for each in take_snapshot(desk.core.memory, desk.now, ()).running]
+
+
 def proposal(
     *victims: str,
     job_id: str = "wish",

@@ -12,7 +12,7 @@ from support_core import Forgetful, parse_spec, spec_of
 from support_store_writer import ROWS, rows_of
 
 from broker.core.rows import Bundle, Delete, Job, Put, Site, Tenant
-from broker.store import KINDS, StaleTerm, Store, StoreError, codec
+from broker.store import KINDS, StaleTerm, Store, StoreError, codec, sqlite
 from broker.store.codec import UnreadableRow
 from broker.store.etcd import EtcdStore
 from broker.store.etcd.loader import messages
@@ -242,6 +242,14 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     assert code_of(lambda: opened(tmp_path / "nowhere" / "broker.sqlite")) == "StoreFailed"
+
+
+def test_a_disk_of_several_machines_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "file_system", lambda _: "nfs4")
+    assert code_of(lambda: opened(tmp_path / "broker.sqlite")) == "NetworkDisk"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_database_says_so_when_it_is_read(tmp_path: Path) -> None:

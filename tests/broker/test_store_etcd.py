@@ -512,13 +512,35 @@ def test_the_tail_of_a_long_log(etcd: Etcd, opened: Open, last: int) -> None:
     assert found == [f"audit/{7 * n:016d}" for n in range(2_000)][-last:]
 
 
-def test_a_store_with_other_limits_than_etcd_says_so(etcd: Etcd, opened: Open) -> None:
-    store = opened(etcd.settings(operations_max=500))
-    with pytest.raises(StoreError, match="operations_max must fit"):
-        store.commit([job(str(n)) for n in range(400)], store.campaign(Forgetful()))
-    store = opened(etcd.settings(request_bytes_max=8 << 20))
-    with pytest.raises(StoreError, match="request_bytes_max"):
-        store.commit([Put(Bundle("b", bytes(5 << 20), "", 0.0))], store.campaign(Forgetful()))
+@pytest.mark.parametrize(
+    ("wrong", "rows"),
+    [
+        ({"operations_max": 500}, [job(str(n)) for n in range(400)]),
+        ({"request_bytes_max": 8 << 20}, [Put(Bundle("b", random.randbytes(5 << 20), "", 0.0))]),
+        ({"request_bytes_max": 64 << 20}, [Put(Bundle("b", random.randbytes(5 << 20), "", 0.0))]),
+        (
+            {"request_bytes_max": 8 << 20},
+            [Put(Bundle(str(n), random.randbytes(300_000), "", 0.0)) for n in range(9)],
+        ),
+    ],
+)
+def test_what_etcd_does_not_take_at_once_is_written_in_smaller_requests(
+    etcd: Etcd,
+    opened: Open,
+    caplog: pytest.LogCaptureFixture,
+    wrong: dict[str, int],
+    rows: list[Put],
+) -> None:
+    """Else such a commit would be tried for ever, and nothing after it would be stored."""
+    store = opened(etcd.settings(**wrong))
+    term = store.campaign(Forgetful())
+    store.commit(rows, term)
+    assert "operations_max" in caplog.text and "request_bytes_max" in caplog.text
+    warnings = len(caplog.records)
+    store.commit([job("last")], term)
+    store.commit(rows, term)
+    assert len(caplog.records) == warnings, "what was found out is kept"
+    assert list(store.load()) == sorted([*rows, job("last")], key=lambda row: row.key)
 
 
 # --- bad starts --------------------------------------------------------------------------------

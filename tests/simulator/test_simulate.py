@@ -126,6 +126,28 @@ def test_another_price_is_paid(capsys: Any, files: tuple[Path, Path]) -> None:
     assert dear["policies"]["suan"]["sites"]["east"]["yuan"] > 1000
 
 
+def test_times_of_one_column_have_one_unit(capsys: Any, files: tuple[Path, Path]) -> None:
+    """Short and long waits side by side, as the same numbers that the record has."""
+    files[0].write_text(swf(*((n, 10.0 * n, 300.0 * n, 16) for n in range(1, 25))))
+    compared = ("--compare", "random,sjf,suan")
+    _, record, _ = simulated(capsys, files, *compared)
+    assert main(["simulate", str(files[0]), "--federation", str(files[1]), *compared]) == 0
+    _, _, heads, *rows = capsys.readouterr().out.splitlines()[:6]
+    titles = re.split(r"  +", heads)
+    cells = [dict(zip(titles, re.split(r"  +", row), strict=True)) for row in rows]
+    seconds = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+    for title, key in (
+        ("MEAN JCT", "mean_jct_seconds"),
+        ("P99", "p99_jct_seconds"),
+        ("MEAN WAIT", "mean_wait_seconds"),
+        ("MAKESPAN", "makespan_seconds"),
+    ):
+        (found,) = (each for each in titles if each.startswith(title))
+        one = seconds[found.removeprefix(title).strip()]
+        shown = [float(row[found].replace(",", "")) for row in cells]
+        assert shown == [round(its[key] / one, 1) for its in record["policies"].values()], title
+
+
 class Page(HTMLParser):
     """Tags and addresses of a page, and whether all that was opened is closed."""
 

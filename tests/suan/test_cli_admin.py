@@ -295,7 +295,7 @@ def codes_given(room: str) -> dict[str, str]:
     return found
 
 
-SPEAKERS = {"Failure", "Refusal", "BackendRefused"}
+SPEAKERS = {"Failure", "Refusal", "BackendRefused", "StagingRefused", "StoreError"}
 
 
 @pytest.mark.parametrize("room", ["broker", "agent"])

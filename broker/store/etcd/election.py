@@ -12,6 +12,7 @@ from broker.store.etcd.keys import Keys, get, put
 from broker.store.etcd.lease import Lease
 from broker.store.etcd.loader import messages
 from broker.store.etcd.settings import EtcdSettings
+from broker.store.etcd.sizes import Sizes
 from broker.store.etcd.writer import Writer
 
 
@@ -31,12 +32,18 @@ class Election:
     """Where brokers of one federation stand for the lead."""
 
     def __init__(
-        self, connection: Connection, leases: Connection, keys: Keys, settings: EtcdSettings
+        self,
+        connection: Connection,
+        leases: Connection,
+        keys: Keys,
+        settings: EtcdSettings,
+        sizes: Sizes,
     ) -> None:
         self._connection = connection
         self._leases = leases
         self._keys = keys
         self._settings = settings
+        self._sizes = sizes
 
     def stand(self) -> Lead | None:
         """Lead from now on, if nobody does. Raises StoreError."""
@@ -50,7 +57,7 @@ class Election:
             lease.end()
             return None
         revision, term = won
-        writer = Writer(self._connection, self._keys, self._settings, revision, term)
+        writer = Writer(self._connection, self._keys, self._sizes, revision, term)
         return Lead(lease, writer)
 
     def _take(self, lease: int) -> tuple[int, int] | None:

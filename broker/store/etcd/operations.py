@@ -13,6 +13,7 @@ from broker.store.etcd.keys import Keys, delete, end_of, put
 from broker.store.etcd.loader import messages
 from broker.store.etcd.parts import is_long, part, place_of, place_of_part, row_of_place
 from broker.store.etcd.ranges import Ranges
+from broker.store.etcd.sizes import Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class Batch:
 class Operations:
     """Turns records into batches. `places`: where parts of which row may lie."""
 
-    def __init__(self, keys: Keys, piece_bytes: int) -> None:
+    def __init__(self, keys: Keys, sizes: Sizes) -> None:
         self._keys = keys
-        self._piece_bytes = piece_bytes
+        self._sizes = sizes
         self._places: dict[str, set[bytes]] = {}
 
     def batch(self, records: Sequence[Record]) -> Batch:
@@ -42,8 +43,8 @@ class Operations:
         values = {r.key: encode(r.row) for r in final.values() if isinstance(r, Put)}
         batch = Batch([], [], {}, [])
         for key, value in values.items():
-            if is_long(value, self._piece_bytes):
-                value, parts = part(self._keys, key, value, self._piece_bytes)
+            if is_long(value, self._sizes.piece_bytes):
+                value, parts = part(self._keys, key, value, self._sizes.piece_bytes)
                 batch.early.extend(parts)
                 batch.parted[key] = place_of(value)
                 self._places.setdefault(key, set()).add(batch.parted[key])

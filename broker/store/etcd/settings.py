@@ -9,6 +9,8 @@ from broker.store import StoreError
 from suan.identity.address import is_loopback
 
 MIB = 1 << 20
+OPERATIONS_MIN = 8
+REQUEST_BYTES_MIN = 6_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class EtcdSettings:
     compact_seconds: float = 300.0  # history younger than this is kept for slow standbys
     compact_bytes: int = 256 * MIB  # but after so much was written it may go earlier
     heal_seconds: float = 5.0  # between two attempts to make room in a full etcd
-    # What etcd takes at once; lower or equal to its --max-txn-ops, --max-request-bytes.
+    # What etcd takes at once: its --max-txn-ops, --max-request-bytes; above them it is told so
+    # at each start, and less is sent.
     operations_max: int = 128
     request_bytes_max: int = 1_572_864
 
@@ -65,8 +68,11 @@ class EtcdSettings:
             "renew_seconds must be below half of lease_seconds": (
                 not 0 < 2 * self.renew_seconds < self.lease_seconds
             ),
-            "operations_max must be 8 or more": self.operations_max < 8,
-            "request_bytes_max must be 6144 or more": self.request_bytes_max < 6_144,
+            f"operations_max must be {OPERATIONS_MIN} or more": self.operations_max
+            < OPERATIONS_MIN,
+            f"request_bytes_max must be {REQUEST_BYTES_MIN} or more": (
+                self.request_bytes_max < REQUEST_BYTES_MIN
+            ),
         }
         for problem, holds in problems.items():
             if holds:
@@ -75,11 +81,6 @@ class EtcdSettings:
     @property
     def prefix(self) -> bytes:
         return f"suan/{self.federation}/".encode()
-
-    @property
-    def piece_bytes(self) -> int:
-        """What we put into one request, so that it fits with all that is around it."""
-        return self.request_bytes_max - 4_096
 
 
 def _is_https(endpoint: str) -> bool:

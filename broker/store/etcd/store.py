@@ -16,8 +16,10 @@ from broker.store.etcd.keys import Keys
 from broker.store.etcd.operations import Operations
 from broker.store.etcd.probe import probe
 from broker.store.etcd.settings import EtcdSettings
+from broker.store.etcd.sizes import Sizes
 from broker.store.etcd.snapshot import Snapshot
 from broker.store.etcd.upkeep import Compaction, Healer
+from broker.store.etcd.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +37,10 @@ class EtcdStore:
         self._rows = Connection(settings, cluster)
         self._watches = Connection(settings, cluster)
         self._leases = Connection(settings, cluster)
-        self._election = Election(self._rows, self._leases, self._keys, settings)
+        self._sizes = Sizes(settings)
+        self._election = Election(self._rows, self._leases, self._keys, settings, self._sizes)
         self._healer = Healer(self._rows, self._keys, settings)
-        self._operations = Operations(self._keys, settings.piece_bytes)
+        self._operations = Operations(self._keys, self._sizes)
         self._lead: Lead | None = None
         self._follower: Follower | None = None
         self._compaction: Compaction | None = None
@@ -105,7 +108,7 @@ class EtcdStore:
         try:
             lead.writer.settle()
             orphans = self._operations.sweep(self._rows, lead.writer.revision)
-            lead.writer.write([], orphans)
+            self._sizes.fit(lambda: lead.writer.write([], orphans))
             follower.follow(lambda: follower.revision >= lead.writer.revision)
         except StoreError as error:
             self._outlast(error)
@@ -144,17 +147,20 @@ class EtcdStore:
         if lead is None or lead.writer.term != term:
             now = f"{lead.writer.term} leads" if lead is not None else "it was given up"
             raise StaleTerm(f"term {term} has passed, {now}")
-        batch = self._operations.batch(records)
         try:
-            try:
-                lead.writer.write(batch.early, batch.operations)
-            except StoreError as error:
-                if error.code != "DiskFull" or not self._heal():
-                    raise
-                lead.writer.write(batch.early, batch.operations)
+            self._sizes.fit(lambda: self._write(lead.writer, records))
         except StaleTerm:
             lead.lost = True
             raise
+
+    def _write(self, writer: Writer, records: Sequence[Record]) -> None:
+        batch = self._operations.batch(records)
+        try:
+            writer.write(batch.early, batch.operations)
+        except StoreError as error:
+            if error.code != "DiskFull" or not self._heal():
+                raise
+            writer.write(batch.early, batch.operations)
         self._operations.done(batch)
 
     def close(self) -> None:

@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from broker.crash import crash_point
 from broker.store import StaleTerm, StoreError
 from broker.store.etcd.connection import Connection
 from broker.store.etcd.keys import Keys, delete, end_of, get, put
 from broker.store.etcd.loader import messages
-from broker.store.etcd.settings import EtcdSettings
+from broker.store.etcd.sizes import Sizes
+from suan.crash import crash_point
 
 SETTLE_TRIES = 5  # each fails only when a late copy of an own write lands in between
 OPERATION_BYTES = 8  # around an operation in its request, at most
@@ -29,14 +29,14 @@ class Writer:
     """Writes as the leader whose key was created at revision `lead` in `term`."""
 
     def __init__(
-        self, connection: Connection, keys: Keys, settings: EtcdSettings, lead: int, term: int
+        self, connection: Connection, keys: Keys, sizes: Sizes, lead: int, term: int
     ) -> None:
         self.term = term
         self.bytes_written = 0
         self.revision = lead  # of the last write
         self._connection = connection
         self._keys = keys
-        self._settings = settings
+        self._sizes = sizes
         self._lead = lead
         self._step = b""
         self._number = 0
@@ -48,7 +48,7 @@ class Writer:
         Raises StaleTerm, StoreError. After an error it may have been done or not; to do the
         same again is harmless, and nothing else is done before that is cleared up.
         """
-        tries = 1 + len(self._settings.endpoints)
+        tries = 1 + sum(1 for _ in self._connection.endpoints())
         while True:
             tries -= 1
             try:
@@ -74,8 +74,8 @@ class Writer:
     # --- one commit -------------------------------------------------------
 
     def _write(self, early: Sequence[Any], operations: Sequence[Any]) -> None:
-        self._send(self._batches(early, self._settings.operations_max))
-        batches = [*self._batches(operations, self._settings.operations_max - 1)]
+        self._send(self._batches(early, self._sizes.operations_max))
+        batches = [*self._batches(operations, self._sizes.operations_max - 1)]
         if len(batches) <= 1:
             self._advance(batches[0] if batches else [])
         else:
@@ -105,7 +105,7 @@ class Writer:
             delete(self._keys.ready),
             delete(self._keys.pending, end_of(self._keys.pending)),
         ]
-        count_max = self._settings.operations_max - len(clearing) - 1  # and the step
+        count_max = self._sizes.operations_max - len(clearing) - 1  # and the step
         *batches, last = [*self._batches(operations, count_max)] or [[]]
         self._send(batches)
         crash_point("etcd.applied.before_clear")
@@ -185,7 +185,7 @@ class Writer:
         size = 0
         for operation in operations:
             more = operation.ByteSize() + OPERATION_BYTES
-            if batch and (len(batch) >= count_max or size + more > self._settings.piece_bytes):
+            if batch and (len(batch) >= count_max or size + more > self._sizes.piece_bytes):
                 yield batch
                 batch, size = [], 0
             batch.append(operation)
