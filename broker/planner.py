@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from broker.core.messages import Proposals
 from broker.core.snapshot import take_snapshot
 from broker.loop import Loop
-from scheduler.model import Accelerator, Demand, Policy, Round, Snapshot
+from scheduler.model import Accelerator, Demand, Policy, Round, Scarcity, Snapshot
 from scheduler.placement import place
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Planner:
         self._policy = policy
         self._place = place
         self._round_seconds = round_seconds  # the shortest time between two rounds
+        self._scarcity = Scarcity()  # begins anew with each leader: no decision rests on it
         self._wanted = asyncio.Event()
 
     def wake(self) -> None:
@@ -56,7 +58,8 @@ class Planner:
     def snapshot(self, planned: Demand | None = None, tenant: str = "") -> Snapshot:
         """The present, as a round would see it; `planned` is the demand of a job to plan."""
         memory, now = self._loop.core.memory, self._loop.clock()
-        return take_snapshot(memory, now, self._accelerators, planned=planned, tenant=tenant)
+        found = take_snapshot(memory, now, self._accelerators, planned=planned, tenant=tenant)
+        return replace(found, scarcity=self._scarcity)
 
     async def run(self) -> None:
         """Place for ever; a failed round is logged and tried again."""
@@ -82,9 +85,14 @@ class Planner:
         except Exception:
             log.exception("a placement round failed")
             return
+        self._scarcity = result.scarcity
         await self._loop.post(
             Proposals(
-                result.placements, result.explanations, snapshot.now, preemptions=result.preemptions
+                result.placements,
+                result.explanations,
+                snapshot.now,
+                result.preemptions,
+                result.prestagings,
             )
         )
         if len(result.placements) >= self._policy.placements_max:

@@ -48,7 +48,6 @@ class Forecast:
 
     begins: Floats
     entry_gbps: Floats
-    ends: dict[str, float]  # of what is booked, likewise with a visitor on every link
 
     def seconds(self, links: Sequence[int], size_bytes: float) -> float:
         """How long a further transfer over `links` would take; inf: one is out of service."""
@@ -138,10 +137,14 @@ class Calendar:
         taken = np.repeat(step.counts * step.rates, flows.hops.shape[1])
         return np.asarray(np.bincount(flows.hops.ravel(), taken, len(self.link_gbps) + 1)[:-1])
 
-    def ends(self) -> dict[str, float]:
-        """When each transfer ends; inf: never, a link of it is out of service."""
+    def ends(self, resolution: float = 0.0) -> dict[str, float]:
+        """When each transfer ends; inf: never, a link of it is out of service.
+
+        With a `resolution` roughly, by at most `INTERVALS_MAX` intervals.
+        """
         ends = {key: self.now for key, each in self._booked.items() if not each.size_bytes}
-        for step in steps(self._flows(), self.now):
+        count = INTERVALS_MAX if resolution else None
+        for step in islice(steps(self._flows(), self.now, resolution), count):
             ends.update(step.finish())
         return ends
 
@@ -184,12 +187,10 @@ class Calendar:
         flows, links = self._flows().visited(), len(self.link_gbps)
         begins: list[float] = []
         entries: list[Floats] = []
-        ends = {key: self.now for key, each in self._booked.items() if not each.size_bytes}
         for step in islice(steps(flows, self.now, resolution), INTERVALS_MAX):
             begins.append(step.begin)
             entries.append(step.rates[len(step.rates) - links :])
-            ends.update(step.finish())
-        return Forecast(np.array(begins), np.array(entries).reshape(len(begins), links), ends)
+        return Forecast(np.array(begins), np.array(entries).reshape(len(begins), links))
 
     def _flows(self, trial: Transfer | None = None) -> Flows:
         listed = [each for each in self._booked.values() if each.size_bytes > 0]

@@ -33,7 +33,7 @@ class Capacity:
     """Free cards by supernode and pool, less what this round has taken, and the guards."""
 
     def __init__(self, supply: Supply) -> None:
-        self._supply = supply
+        self.supply = supply
         self.nodes_by_free: Ints = supply.nodes_by_free.copy()
         self._levels = np.arange(self.nodes_by_free.shape[1])
         self._row_cards_total = supply.row_nodes * supply.cards_per_node[supply.pool_of_row]
@@ -55,7 +55,7 @@ class Capacity:
 
     def guarded_free(self, durations: Floats) -> Ints:
         """[pool]: free cards that a guard keeps from a job of these durations (seconds)."""
-        kept = np.zeros(len(self._supply), np.int64)
+        kept = np.zeros(len(self.supply), np.int64)
         for guard in self._closed(durations):
             kept[guard.pool] = self.row_free[guard.rows].sum()
         return kept
@@ -69,9 +69,9 @@ class Capacity:
                 fitting = fitting.copy()
                 for guard in closed:
                     fitting[guard.rows] = 0
-            return nodes_missing(fitting, self._supply.starts, way.nodes, way.group)
+            return nodes_missing(fitting, self.supply.starts, way.nodes, way.group)
         if way.cards_per_node >= len(self._fitting):
-            return np.full(len(self._supply), max(0, way.nodes), np.int64)
+            return np.full(len(self.supply), max(0, way.nodes), np.int64)
         held = self._fitting_of_pool[way.cards_per_node].copy()
         for guard in closed:
             held[guard.pool] -= self._fitting[way.cards_per_node, guard.rows].sum()
@@ -109,7 +109,7 @@ class Capacity:
         return self._broken[shape]
 
     def _broken_cards(self, way: Way) -> Ints:
-        supply = self._supply
+        supply = self.supply
         if not len(supply):
             return np.zeros(0, np.int64)
         fits = self.fitting(way.cards_per_node) >= way.nodes
@@ -123,7 +123,7 @@ class Capacity:
         A gang goes whole into the fullest supernode that holds it; only when none does
         is it laid over several, by its groups.
         """
-        rows = np.arange(self._supply.starts[pool], self._supply.ends[pool])
+        rows = np.arange(self.supply.starts[pool], self.supply.ends[pool])
         guard = self.guards.get(pool)
         if guard is not None and duration > guard.until_seconds:
             rows = np.setdiff1d(rows, guard.rows)
@@ -148,7 +148,7 @@ class Capacity:
             levels = self.nodes_by_free[row].tolist()
             gangs = fill(levels, way.nodes, way.cards_per_node, left)
             self.nodes_by_free[row] = levels
-            part = Slice(self._supply.supernodes[row], way.nodes, way.cards_per_node)
+            part = Slice(self.supply.supernodes[row], way.nodes, way.cards_per_node)
             taken.append(((part,), gangs))
             left -= gangs
         return taken
@@ -167,7 +167,7 @@ class Capacity:
                 take_nodes(levels, nodes, cards)
                 self.nodes_by_free[rows[at]] = levels
                 fitting[at] = sum(levels[cards:])
-            names = self._supply.supernodes
+            names = self.supply.supernodes
             taken.append((tuple(Slice(names[rows[at]], n, cards) for at, n in parts), 1))
         return taken
 
@@ -187,7 +187,7 @@ class Capacity:
         return [guard for guard in guards if durations[guard.pool] > guard.until_seconds]
 
     def _refresh(self, pool: int) -> None:
-        rows = slice(self._supply.starts[pool], self._supply.ends[pool])
+        rows = slice(self.supply.starts[pool], self.supply.ends[pool])
         self._fitting[:, rows] = _at_least(self.nodes_by_free[rows])
         self.row_free[rows] = self.nodes_by_free[rows] @ self._levels
         self._fitting_of_pool[:, pool] = self._fitting[:, rows].sum(axis=1)

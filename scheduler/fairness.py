@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from scheduler.length import Lengths
 from scheduler.model import Policy, QueueClass, Snapshot
 from scheduler.priority import points, steps_aged
 from scheduler.shares import Ratios, Shares
@@ -29,14 +28,15 @@ class Turns:
         self,
         snapshot: Snapshot,
         cards_free: int,
+        lengths: Sequence[float],
         leads: Callable[[int], bool] = lambda at: False,
         policy: Policy | None = None,
     ) -> None:
+        """`lengths`: the expected run of each class, in seconds."""
         self._queue = snapshot.queue
         self._policy = policy or Policy()
         self._shares = Shares(snapshot)
-        lengths = Lengths(snapshot.accelerators, self._policy)
-        self._lengths = [lengths.seconds(queued.demand) for queued in snapshot.queue]
+        self._lengths = lengths
         self._waited = [_waited(queued, snapshot.now) for queued in snapshot.queue]
         self._points = [self._points_of(at, snapshot.now) for at in range(len(snapshot.queue))]
         self._leads = [leads(at) for at in range(len(snapshot.queue))]

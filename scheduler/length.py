@@ -6,40 +6,68 @@ limit, else a default. Rougher than `runtime`, which asks every pool; knows mode
 
 from __future__ import annotations
 
-from scheduler.model import Accelerator, Demand, Policy, Variant
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scheduler.matching import Matching
+from scheduler.model import Accelerator, Demand, Policy, Work
 from scheduler.speed import peak_tflops
 
 LENGTH_SECONDS_MIN = 1.0
 
 
-class Lengths:
-    """Expected run times by demand, each worked out once."""
+@dataclass(frozen=True, slots=True)
+class Length:
+    """The expected run of one job on one model."""
 
-    def __init__(self, accelerators: tuple[Accelerator, ...], policy: Policy) -> None:
-        self._models = {each.model: each for each in accelerators}
+    model: str
+    cards: int  # of the gang
+    seconds: float
+
+
+class Lengths:
+    """Expected run times by demand, each worked out once, on the models that there are."""
+
+    def __init__(
+        self, accelerators: tuple[Accelerator, ...], policy: Policy, models: Iterable[str] = ()
+    ) -> None:
+        """`models`: of the pools; absent: all of the catalogue `accelerators`."""
+        self._known = {each.model: each for each in accelerators}
+        self._matching = Matching(models or self._known, accelerators)
         self._policy = policy
 
-    def seconds(self, demand: Demand) -> float:
-        """The expected run of one job where it runs fastest."""
-        return max(LENGTH_SECONDS_MIN, self._stated(demand))
+    def shortest(self, demand: Demand, runs: tuple[Length, ...]) -> float:
+        """The expected run in seconds where it is shortest; `runs` are those of `by_model`."""
+        return min((run.seconds for run in runs), default=self._unknown(demand))
 
-    def _stated(self, demand: Demand) -> float:
+    def by_model(self, demand: Demand) -> tuple[Length, ...]:
+        """The expected run on each model that a variant of the demand may have; the first of
+        several such variants counts."""
+        found: dict[str, Length] = {}
+        for variant in demand.variants:
+            for model in self._matching.accepted(variant.accelerator):
+                if model not in found:
+                    seconds = max(LENGTH_SECONDS_MIN, self._on(demand, model, variant.cards))
+                    found[model] = Length(model, variant.cards, seconds)
+        return tuple(found.values())
+
+    def _on(self, demand: Demand, model: str, cards: int) -> float:
         work = demand.work
-        if work.measured:
-            return min(seconds for _, seconds in work.measured)
+        for measured, seconds in work.measured:
+            if measured == model:
+                return seconds
+        speed = self._speed(work, model, cards)
         if work.seconds > 0:
-            return work.seconds
-        if work.operations > 0:
-            speed = max((self._speed(demand, way) for way in demand.variants), default=0.0)
-            if speed > 0:
-                return work.operations / speed
+            then = self._speed(work, work.accelerator, work.cards or cards)
+            return work.seconds * (then / speed if then > 0 and speed > 0 else 1.0)
+        if work.operations > 0 and speed > 0:
+            return work.operations / speed
+        return self._unknown(demand)
+
+    def _unknown(self, demand: Demand) -> float:
         return demand.time_limit_seconds or self._policy.run_seconds_default
 
-    def _speed(self, demand: Demand, variant: Variant) -> float:
+    def _speed(self, work: Work, model: str, cards: int) -> float:
         """Operations per second of a gang; 0.0: unknown."""
-        if not isinstance(variant.accelerator, str):
-            peak = variant.accelerator.tflops_min
-        else:
-            model, work = self._models.get(variant.accelerator), demand.work
-            peak = peak_tflops(model, work.precision, work.fallbacks)
-        return variant.cards * peak * 1e12 * self._policy.utilisation_default
+        peak = peak_tflops(self._known.get(model), work.precision, work.fallbacks)
+        return cards * peak * 1e12 * self._policy.utilisation_default

@@ -15,17 +15,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
+from scheduler.matching import Matching
 from scheduler.model import (
-    AcceleratorClass,
     Policy,
     Pool,
     QueueClass,
     Round,
+    Scarcity,
     Site,
     SiteState,
     Snapshot,
 )
-from scheduler.supply import accepts
 
 PAIRS_MIN = 500_000  # classes × pools: a smaller round is faster in one piece
 
@@ -38,11 +38,11 @@ def split(snapshot: Snapshot, parts_max: int) -> tuple[Snapshot, ...]:
     """
     together = _Together()
     models = sorted({pool.accelerator for pool in snapshot.pools})
-    matching = _Matching(snapshot, models)
+    matching = Matching(models, snapshot.accelerators)
     limited = {each.tenant for each in snapshot.entitlements if each.quotas}
     by_tenant: dict[str, list[str]] = defaultdict(list)
     for queued in snapshot.queue:
-        wanted = matching.models(queued)
+        wanted = matching.models(queued.demand)
         together.join(wanted)
         if queued.tenant in limited:
             by_tenant[queued.tenant] += wanted
@@ -54,7 +54,7 @@ def split(snapshot: Snapshot, parts_max: int) -> tuple[Snapshot, ...]:
     for pool in snapshot.pools:
         pools[part_of[pool.accelerator]].append(pool)
     for queued in snapshot.queue:
-        wanted = matching.models(queued)
+        wanted = matching.models(queued.demand)
         queues[part_of[wanted[0]] if wanted else 0].append(queued)
     parts = [
         replace(
@@ -94,6 +94,15 @@ def merge(rounds: tuple[Round, ...]) -> Round:
         explanations=tuple(each for one in rounds for each in one.explanations),
         prestagings=tuple(each for one in rounds for each in one.prestagings),
         preemptions=tuple(each for one in rounds for each in one.preemptions),
+        scarcity=Scarcity(
+            max((one.scarcity.at for one in rounds), default=0.0),
+            tuple(
+                sorted(
+                    (each for one in rounds for each in one.scarcity.models),
+                    key=lambda each: each.model,
+                )
+            ),
+        ),
         worth=sum(one.worth for one in rounds),
         worth_bound=sum(one.worth_bound for one in rounds),
     )
@@ -112,7 +121,7 @@ def _dealt(
     snapshot: Snapshot,
     models: list[str],
     together: _Together,
-    matching: _Matching,
+    matching: Matching,
     parts_max: int,
 ) -> dict[str, int]:
     """The part of every model: groups of models, the most work first, to the idlest part."""
@@ -121,7 +130,7 @@ def _dealt(
     for pool in snapshot.pools:
         pools[together.root(pool.accelerator)] += 1
     for queued in snapshot.queue:
-        if wanted := matching.models(queued):
+        if wanted := matching.models(queued.demand):
             classes[together.root(wanted[0])] += 1
     work = {root: pools[root] * (1 + classes[root]) for root in pools}
     loads = [0] * max(1, parts_max)
@@ -131,27 +140,6 @@ def _dealt(
         part_of_root[root] = part
         loads[part] += work[root]
     return {model: part_of_root[together.root(model)] for model in models}
-
-
-class _Matching:
-    """The models among those of the pools that a class's variants accept."""
-
-    def __init__(self, snapshot: Snapshot, models: list[str]) -> None:
-        self._models = models
-        self._known = {each.model: each for each in snapshot.accelerators}
-        self._accepted: dict[str | AcceleratorClass, tuple[str, ...]] = {}
-
-    def models(self, queued: QueueClass) -> list[str]:
-        """In order, each once."""
-        found = (self._accept(variant.accelerator) for variant in queued.demand.variants)
-        return sorted({model for accepted in found for model in accepted})
-
-    def _accept(self, want: str | AcceleratorClass) -> tuple[str, ...]:
-        if want not in self._accepted:
-            self._accepted[want] = tuple(
-                model for model in self._models if accepts(want, model, self._known.get(model))
-            )
-        return self._accepted[want]
 
 
 class _Together:

@@ -19,8 +19,10 @@ from scheduler.allowances import Allowances
 from scheduler.capacity import Capacity
 from scheduler.cascade import describe
 from scheduler.case import Case, Standing
+from scheduler.economy import Economy
 from scheduler.fairness import Turns
 from scheduler.feasibility import Assessment, HeldShapes, assess
+from scheduler.length import Lengths
 from scheduler.model import (
     Demand,
     Explanation,
@@ -74,8 +76,15 @@ class PlacementRound:
         )
         self.holds = HeldShapes.of(self.supply, snapshot.holds, snapshot.now)
         self.allowances = Allowances(snapshot, self.supply)
-        cards_free = int(self.capacity.pool_free().sum())
-        self.turns = Turns(snapshot, cards_free, self.allowances.leads, self.policy)
+        free = self.capacity.pool_free()
+        lengths = Lengths(snapshot.accelerators, self.policy, self.supply.by_model())
+        runs = [lengths.by_model(queued.demand) for queued in snapshot.queue]
+        shortest = [
+            lengths.shortest(queued.demand, able)
+            for queued, able in zip(snapshot.queue, runs, strict=True)
+        ]
+        self.economy = Economy(snapshot, self.supply, free, runs)
+        self.turns = Turns(snapshot, int(free.sum()), shortest, self.allowances.leads, self.policy)
         self._no_time = np.zeros(len(self.supply))
         self.room = Room(self.supply, snapshot.running, self.policy.victims_max)
         self._shapes_blocked: set[tuple[Variant, ...]] = set()
@@ -118,7 +127,13 @@ class PlacementRound:
         positions = self._with_positions(explained)
         preemptions = self.room.proposals(self.capacity, self.allowances.quotas)
         return Round(
-            tuple(self.placements), positions, tuple(self.prestagings), preemptions=preemptions
+            tuple(self.placements),
+            positions,
+            tuple(self.prestagings),
+            preemptions,
+            self.economy.scarcity(),
+            self.economy.worth,
+            self.economy.worth_bound(),
         )
 
     def stand(self, assessment: Assessment, queued: QueueClass) -> Standing:
@@ -177,7 +192,10 @@ class PlacementRound:
             wanted = min(wanted, self.allowances.gangs_left(case.queued, cards, pool))
             if wanted <= 0:
                 break
-            cards_given += self._fill(case, way, pool, wanted) * cards
+            gangs = self._fill(case, way, pool, wanted)
+            cards_given += gangs * cards
+            seconds = float(found.duration_seconds[way, pool])
+            self.economy.start(at, pool, gangs, cards, seconds)
         more = len(case.jobs_left) > case.jobs_held and self._room() > 0
         return more and cards_given > 0
 

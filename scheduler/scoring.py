@@ -34,6 +34,7 @@ class Options:
     yuan: Floats
     kwh: Floats
     fragmentation_seconds: Floats
+    scarcity_seconds: Floats
     rank: Floats  # seconds; the order of those who prefer to finish early
 
     @property
@@ -51,6 +52,7 @@ class Options:
             kwh=float(self.kwh[at]),
             fragmentation_seconds=float(self.fragmentation_seconds[at]),
             basis=self.assessment.estimates[way].basis(pool),
+            scarcity_seconds=float(self.scarcity_seconds[at]),
         )
 
     def sorted(self, mask: Bools) -> list[tuple[int, int]]:
@@ -89,7 +91,8 @@ def options(
     wait = np.where(free, 0.0, _stack([seconds for seconds, _ in waited], assessment))
     broken = _stack([capacity.broken_cards(way) for way in ways], assessment)
     fragmentation = np.where(free, broken * policy.fragmentation_seconds_per_card, 0.0)
-    rank = wait + stage + run + fragmentation
+    scarcity = run * (capacity.supply.scarcity - 1.0)
+    rank = wait + stage + run + scarcity + fragmentation
     if policy.yuan_per_hour_saved > 0:
         rank = rank + yuan / policy.yuan_per_hour_saved * 3600.0
     return Options(
@@ -104,6 +107,7 @@ def options(
         yuan=yuan,
         kwh=kwh,
         fragmentation_seconds=fragmentation,
+        scarcity_seconds=scarcity,
         rank=rank,
     )
 

@@ -141,6 +141,9 @@ def _moved(supply: Supply, name: str) -> Moved:
     homes = tuple(sorted(set(dataset.replicas)))
     nearest = _nearest(supply, homes, dataset.size_bytes)
     under_way = _under_way(supply, name)
+    for site in dataset.cached:
+        cached = _at(supply, site)
+        under_way[cached], nearest.home[cached] = 0.0, -1
     sooner = under_way < nearest.seconds  # it is coming anyway, and paid for
     return Moved(
         dataset=name,

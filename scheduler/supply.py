@@ -7,12 +7,13 @@ pools were reported. Knows pools, sites and accelerators; nothing of demand or t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from scheduler.arrays import Bools, Floats, Ints
 from scheduler.availability import Reliability, reliability
+from scheduler.matching import accepts
 from scheduler.model import (
     Accelerator,
     AcceleratorClass,
@@ -57,6 +58,7 @@ class Supply:
         for row in snapshot.learned:
             by_model = self.corrections.setdefault((row.tenant, row.family), {})
             by_model[row.accelerator] = row.correction
+        self.scarcity = np.ones(len(self))  # how much a run there counts, see `scarcity`
         self._by_model: dict[str, Ints] | None = None
         self._reliability: dict[tuple[int, Checkpoint], Reliability] = {}
         self._masks: dict[object, Bools] = {}
@@ -142,6 +144,11 @@ class Supply:
         price = next(asked, 0.0)
         return price if 0 < price < math.inf else 0.0
 
+    def weigh(self, factors: Mapping[str, float]) -> None:
+        """Take in how scarce each model is; one that is not named is like any other."""
+        for model, pools in self.by_model().items():
+            self.scarcity[pools] = factors.get(model, 1.0)
+
     def by_site(self, key: object, test: Callable[[Site], bool]) -> Bools:
         """Pools whose site passes `test`; `key` names the test, which runs once per site."""
         if key not in self._masks:
@@ -225,17 +232,6 @@ class Supply:
                 linearity(pool.linearity, domain, cards) for pool, domain in pairs
             )
         return self._columns[cards]
-
-
-def accepts(want: str | AcceleratorClass, model: str, accelerator: Accelerator | None) -> bool:
-    """Whether a variant that asks for `want` runs on `model`, of which the catalogue says that."""
-    if isinstance(want, str):
-        return model == want
-    return (
-        accelerator is not None
-        and accelerator.peak(want.precision) >= want.tflops_min
-        and accelerator.memory_gib >= want.memory_gib_min
-    )
 
 
 def _floats(values: object) -> Floats:

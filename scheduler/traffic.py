@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scheduler.arrays import Floats, Ints
-from scheduler.calendar import Calendar, Forecast
+from scheduler.calendar import RESOLUTION, Calendar, Forecast
 from scheduler.model import Transfer
 from scheduler.network import BYTES_PER_GB, IN_CITY_GBPS, Routes
 
@@ -79,7 +79,8 @@ class Traffic:
     def _on_their_way(self) -> dict[str, dict[str, float]]:
         if self._arrivals is None:
             self._arrivals = {}
-            for key, end in self.forecast.ends.items():
+            # Without the visitors of the forecast: what is on its way is not a newcomer.
+            for key, end in self.calendar.ends(RESOLUTION).items():
                 what, _, to = key.rpartition(_TO)
                 self._arrivals.setdefault(what, {})[to] = end
         return self._arrivals

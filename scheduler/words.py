@@ -14,6 +14,7 @@ from scheduler.case import Case
 from scheduler.model import Demand, Variant
 from scheduler.network import Unreachable
 from scheduler.reasons import Code
+from scheduler.scoring import Options
 from scheduler.staging import latency_ms
 from scheduler.supply import Supply
 
@@ -144,8 +145,10 @@ def lost_because(
         wait = span(float(options.wait_seconds[lost]))
         return f"busy, free in about {wait}" if options.known[lost] else "busy, until when unknown"
     if options.waits[reference] and not case.chosen:
-        gain = float(options.rank[lost] - options.rank[reference])
-        return f"free, but the job ends {span(gain)} earlier by waiting for {better}"
+        gain = _seconds_later(options, lost, reference)
+        if gain > 0:
+            return f"free, but the job ends {span(gain)} earlier by waiting for {better}"
+        return f"free, but {_scarce(supply, lost)} and better kept for others than {better}"
     if not case.chosen:
         return "free, but this round's limit of placements was reached"
     for name, column, unit in (
@@ -154,8 +157,22 @@ def lost_because(
     ):
         if options.first_preference == name and column[lost] > column[reference]:
             return f"{column[lost] - column[reference]:.2f} {unit} more than {better}"
-    later = float(options.rank[lost] - options.rank[reference])
-    return f"ends {span(later)} later than {better}" if later > 0 else f"no better than {better}"
+    later = _seconds_later(options, lost, reference)
+    if later > 0:
+        return f"ends {span(later)} later than {better}"
+    if options.scarcity_seconds[lost] > options.scarcity_seconds[reference]:
+        return f"{_scarce(supply, lost)} and better kept for others than {better}"
+    return f"no better than {better}"
+
+
+def _seconds_later(options: Options, one: tuple[int, int], other: tuple[int, int]) -> float:
+    """By how much the job would end later at one than at the other."""
+    finish = options.wait_seconds + options.duration_seconds
+    return float(finish[one] - finish[other])
+
+
+def _scarce(supply: Supply, lost: tuple[int, int]) -> str:
+    return f"{supply.pools[lost[1]].accelerator} is scarce"
 
 
 def _listed(names: list[str]) -> str:

@@ -155,9 +155,11 @@ def may_preempt(state: State, queue: Iterable[QueueClass]) -> bool:
 
 def held_cards(_job: Job, attempt: Attempt) -> Running:
     """A live attempt of which no more matters than its cards and its end."""
-    score, begun = attempt.score, attempt.started_at or attempt.placed_at
-    ends_at = begun + score.stage_seconds + score.run_seconds if score else 0.0
-    return Running(attempt.pool, attempt.cards, ends_at)
+    score = attempt.score
+    if score is None:
+        return Running(attempt.pool, attempt.cards, 0.0)
+    begins_at = attempt.started_at or attempt.placed_at + score.stage_seconds
+    return Running(attempt.pool, attempt.cards, begins_at + score.run_seconds)
 
 
 def as_running(memory: Memory, job: Job, attempt: Attempt, wall: float) -> Running:

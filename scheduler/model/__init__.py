@@ -20,7 +20,7 @@ from scheduler.model.decisions import (
 from scheduler.model.demand import AcceleratorClass, Checkpoint, Demand, QueueClass, Variant, Work
 from scheduler.model.network import Dataset, Fetch, Link, Network, NetworkNode, Prestaging, Transfer
 from scheduler.model.snapshot import Correction, Hold, Learned, Policy, Running, Snapshot
-from scheduler.model.supply import Pool, Release, Site, SiteState, Supernode
+from scheduler.model.supply import Pool, Release, Scarce, Scarcity, Site, SiteState, Supernode
 
 __all__ = [
     "Accelerator",
@@ -52,6 +52,8 @@ __all__ = [
     "Release",
     "Round",
     "Running",
+    "Scarce",
+    "Scarcity",
     "Score",
     "Site",
     "SiteState",

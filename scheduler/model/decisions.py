@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from scheduler.model.claims import Preemption
 from scheduler.model.network import Fetch, Prestaging
+from scheduler.model.supply import Scarcity
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Score:
     kwh: float
     fragmentation_seconds: float = 0.0
     basis: Basis = Basis()
+    scarcity_seconds: float = 0.0  # what a scarce model counts against the place; may be < 0
 
     @property
     def finish_seconds(self) -> float:
@@ -84,6 +86,7 @@ class Candidate:
     score: Score
     chosen: bool = False
     lost_because: str = ""  # the first reason why it was not chosen
+    cached: tuple[str, ...] = ()  # inputs that its site's cache holds: told beside the decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Round:
     explanations: tuple[tuple[str, Explanation], ...] = ()  # (class key, why)
     prestagings: tuple[Prestaging, ...] = ()  # worth sending for while jobs wait
     preemptions: tuple[Preemption, ...] = ()
+    scarcity: Scarcity = field(default_factory=Scarcity)  # for the next round
     worth: float = 0.0  # of what was placed, as the round's prices reckon
     worth_bound: float = 0.0  # that the prices certify; 0: the round was not priced
 

@@ -46,6 +46,7 @@ class Dataset:
     size_bytes: int
     replicas: tuple[str, ...]  # site names
     regions_allowed: tuple[str, ...] = ()  # residency; empty: anywhere
+    cached: tuple[str, ...] = ()  # sites whose caches hold it: there, but not to be sent on
 
 
 @dataclass(frozen=True, slots=True)

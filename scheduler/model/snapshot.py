@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.model.accelerators import Accelerator
 from scheduler.model.claims import Entitlement, Usage
 from scheduler.model.decisions import Slice
 from scheduler.model.demand import QueueClass
 from scheduler.model.network import Dataset, Network, Transfer
-from scheduler.model.supply import Pool, Site
+from scheduler.model.supply import Pool, Scarcity, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +97,4 @@ class Snapshot:
     transfers: tuple[Transfer, ...] = ()  # on the network now, or booked
     entitlements: tuple[Entitlement, ...] = ()  # absent: weight 1 and no quota
     usages: tuple[Usage, ...] = ()  # by tenant and project
+    scarcity: Scarcity = field(default_factory=Scarcity)  # as the round before left it

@@ -106,3 +106,20 @@ class Site:
     tenants_allowed: tuple[str, ...] = ()  # empty: all
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0  # 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Scarce:
+    """How much a run on a model counts, and where what then ran and waited pulls that."""
+
+    model: str
+    factor: float = 1.0
+    pull: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scarcity:
+    """How scarce models are, as a round left it; one that does not stand here is as any other."""
+
+    at: float = 0.0  # wall seconds
+    models: tuple[Scarce, ...] = ()  # in order of name

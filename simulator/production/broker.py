@@ -7,6 +7,7 @@ moment and its sends leave at once. There is no store: in virtual time nobody di
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from broker.core.core import Core
 from broker.core.limits import Limits
@@ -33,12 +34,12 @@ from broker.core.rows import (
 )
 from broker.core.snapshot import take_snapshot
 from broker.core.state import replay
-from scheduler.model import Network, Policy, SiteState
+from scheduler.model import Network, Policy, Scarcity, SiteState
 from scheduler.network import Routes
 from scheduler.placement import place
 from simulator.federation import Federation, Workload
+from simulator.production.sites import WALL
 
-WALL = 1_800_000_000.0  # wall seconds of the first submission
 BEFORE_SECONDS = 1e6  # that the broker has led when the first job comes
 PROJECT, USER = "main", "trace"
 
@@ -55,6 +56,7 @@ class VirtualBroker:
         self.core = Core(state, limits, 1, self._moment(-1.0))
         self._network = state.network
         self._routes = Routes(federation.network)
+        self._scarcity = Scarcity()
         self.rounds = 0
         self.placements = 0
 
@@ -100,11 +102,17 @@ class VirtualBroker:
         snapshot = take_snapshot(self.core.memory, now, self._accelerators)
         if self.core.memory.state.network is not self._network:
             self._network, self._routes = self.core.memory.state.network, Routes(snapshot.network)
+        snapshot = replace(snapshot, scarcity=self._scarcity)
         result = place(snapshot, self._policy, self._routes)
+        self._scarcity = result.scarcity
         self.rounds += 1
         self.placements += len(result.placements)
         proposals = Proposals(
-            result.placements, result.explanations, snapshot.now, preemptions=result.preemptions
+            result.placements,
+            result.explanations,
+            snapshot.now,
+            result.preemptions,
+            result.prestagings,
         )
         return self.hear((proposals,), seconds)
 
@@ -118,7 +126,7 @@ def _rows(federation: Federation, workload: Workload) -> list[Row]:
             Dataset(
                 each.name,
                 each.size_bytes,
-                tuple(Replica(site) for site in each.replicas),
+                tuple(Replica(site, f"simulated://{site}/{each.name}") for site in each.replicas),
                 each.regions_allowed,
             )
             for each in workload.datasets

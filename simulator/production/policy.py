@@ -11,10 +11,12 @@ import heapq
 import math
 from collections.abc import Sequence
 
+from broker.core.data_messages import Prestages
 from broker.core.limits import Limits
 from broker.core.messages import Event, Grants, Send, Stops
 from scheduler import model
 from simulator.federation import Federation, Workload
+from simulator.production.ahead import Ahead
 from simulator.production.broker import VirtualBroker
 from simulator.production.sites import VirtualSite
 from simulator.production.specs import Workbook
@@ -58,17 +60,23 @@ class Suan:
         }
         self._pool_of = {name: at for at, name in enumerate(known.pools.names)}
         self._site_of = [name.partition("/")[0] for name in known.pools.names]
+        pools_at = {
+            site.name: [at for at, name in enumerate(self._site_of) if name == site.name]
+            for site in federation.sites
+        }
+        self._ahead = Ahead(known, workload, pools_at)
         self._readies: list[tuple[float, int, int]] = []  # (when its data are there, job, pool)
         self._starts: list[Place] = []  # of this call
         self._stops: list[Place] = []
+        self._stagings: list[Place] = []
         self._looked_at = -math.inf
         self._moved_at = 0.0  # when anything happened, or was started
-        self.broker.hear([site.hello() for site in self._sites.values()], -1.0)
+        self.broker.hear([said for site in self._sites.values() for said in site.greet()], -1.0)
 
     def decide(self, view: View) -> Decision:
         """One call of the loop: what happened, a look at silence when it is due, a round."""
         now = view.now
-        self._starts, self._stops = [], []
+        self._starts, self._stops, self._stagings = [], [], []
         self._take_arrivals(view)
         self._take_ends(view)
         self._take_incidents(view)
@@ -79,7 +87,7 @@ class Suan:
             self._obey(self.broker.round(now), now)
         if self._starts or view.arrived or view.ended:
             self._moved_at = now
-        return Decision(self._starts, again_at=self._again_at(now), stops=self._stops)
+        return Decision(self._starts, self._stagings, self._again_at(now), self._stops)
 
     def _up(self) -> list[VirtualSite]:
         return [site for site in self._sites.values() if site.up]
@@ -91,6 +99,7 @@ class Suan:
         for job in view.arrived:
             spec = self._workbook.spec(job)
             self.broker.submit(tenants[self._tenant[job]], id_of(job), spec, self._submit[job])
+            self._stagings += self._ahead.wait(job, view.now)
 
     def _take_ends(self, view: View) -> None:
         while self._readies and self._readies[0][0] <= view.now:
@@ -104,8 +113,11 @@ class Suan:
         for site in self._sites.values():
             if site.up and site.profile.name in away:
                 site.fail(view.now)
+                self._ahead.forget(site.profile.name)
             elif not site.up and site.profile.name not in away:
-                self._hear([site.hello()], view.now)
+                self._hear(site.greet(), view.now)
+        for place in view.lost:
+            self._stagings += self._ahead.wait(place.job, view.now)
         while self._networks and self._networks[0][0] <= view.now:
             self.broker.rewire(self._networks.pop(0)[1], view.now)
 
@@ -136,6 +148,9 @@ class Suan:
                 self._accept(self._sites[send.site], send.message, now)
             elif isinstance(send.message, Stops):
                 self._stop(self._sites[send.site], send.message, now)
+            elif isinstance(send.message, Prestages):
+                named = [each.dataset for each in send.message.wanted]
+                self._stagings += self._ahead.want(send.site, named, now)
 
     def _accept(self, site: VirtualSite, message: Grants, now: float) -> None:
         for grant in message.grants:
@@ -143,8 +158,7 @@ class Suan:
                 continue
             pool = self._pool_of[f"{site.profile.name}/{grant.pool}"]
             place = Place(int(grant.job_id), pool)
-            ready = now + float(self._known.stage_seconds[place])
-            heapq.heappush(self._readies, (ready, *place))
+            heapq.heappush(self._readies, (self._ahead.start(place, now), *place))
             self._starts.append(place)
 
     def _stop(self, site: VirtualSite, message: Stops, now: float) -> None:
@@ -153,6 +167,7 @@ class Suan:
             if pool is not None:
                 place = Place(int(job_id), self._pool_of[f"{site.profile.name}/{pool}"])
                 self._stops.append(place)
+                self._stagings += self._ahead.wait(place.job, now)
 
     def _again_at(self, now: float) -> float:
         """While jobs wait, even if nothing happens; not for ever."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from broker.core.data_messages import CacheReport
 from broker.core.digest import attempt_digest
 from broker.core.messages import (
     Capacity,
@@ -27,6 +28,8 @@ from scheduler.model import Pool, Site
 from simulator.production.cards import Held as HeldCards
 from simulator.production.cards import PoolCards
 
+CACHE_BYTES_MAX = 2**62  # no job of a trace is held up by a small disk
+WALL = 1_800_000_000.0  # wall seconds, at every site, of the first submission
 LOST = Failure("site", "SiteFailed", "the site went down with all that ran there")
 NO_ROOM = Failure("site", "NoRoom", "the cards are not free")
 
@@ -121,7 +124,8 @@ class VirtualSite:
         failure: Failure | None = None,
     ) -> None:
         self._seq += 1
-        self._reports.append(Report(self._seq, job_id, epoch, kind, at, outcome, 0, failure))
+        wall = WALL + at
+        self._reports.append(Report(self._seq, job_id, epoch, kind, wall, outcome, 0, failure))
 
     # --- what it says -----------------------------------------------------------------
 
@@ -136,6 +140,12 @@ class VirtualSite:
         pools = self._capacity(tuple(self.cards), full=True, facts=facts)
         boot_id = f"boot-{self._lives}"
         return Hello(name, self.session, name, boot_id, "virtual", held, facts, pools)
+
+    def greet(self) -> tuple[Event, ...]:
+        """A new session, in which data may be sent ahead of jobs."""
+        hello = self.hello()
+        self._seq += 1
+        return hello, CacheReport(self.profile.name, self.session, self._seq, (), CACHE_BYTES_MAX)
 
     def news(self) -> Iterator[Event]:
         """The reports and the cards since the last time."""

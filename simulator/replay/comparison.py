@@ -26,7 +26,7 @@ from simulator.production import ROUND_SECONDS, Suan
 from simulator.replay.instance import Floats, Instance
 from simulator.replay.loop import replay
 from simulator.replay.metrics import Metrics, isolated_jct, measure
-from simulator.replay.standard import STANDARDS, make
+from simulator.replay.standard import STANDARDS, Made, make
 from simulator.replay.view import Policy
 from suan.network import load as load_network
 
@@ -124,6 +124,38 @@ def row(run: Run, found: Bounds) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One instance, ready to be replayed under any policy."""
+
+    made: Made
+    instance: Instance
+    bounds: Bounds
+    bounds_cpu_seconds: float
+    isolated: Floats
+    seed: int
+
+    @classmethod
+    def of(cls, name: str, traces: Path, seed: int, sigma: float = 0.0, first: int = 0) -> Question:
+        """A standard instance; its first jobs only where `first` > 0, estimates wrong by `sigma`
+        of their logarithm. Raises KeyError for an unknown name."""
+        made = make(name, traces, load_network(NETWORK.read_bytes()).network, seed)
+        instance = made.instance.guessed(sigma, seed) if sigma else made.instance
+        if first:
+            instance = instance.chosen(np.arange(min(first, len(instance))))
+        begun = time.process_time()
+        found = bounds(instance)
+        spent = time.process_time() - begun
+        return cls(made, instance, found, spent, isolated_jct(instance, reference), seed)
+
+    def replayed(self, policies: tuple[str, ...], round_seconds: float) -> Iterator[Run]:
+        """Each policy on the instance, the product last."""
+        makers = rivals(tuple(name for name in policies if name != PRODUCT), self.seed)
+        if PRODUCT in policies:
+            makers[PRODUCT] = product(self.made.federation, self.made.workload, None)
+        return compare(self.instance, makers, self.isolated, round_seconds)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -136,28 +168,17 @@ def main() -> None:
     parser.add_argument("--round", type=float, default=ROUND_SECONDS, help="seconds, of suan")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     asked = parser.parse_args()
-    network = load_network(NETWORK.read_bytes()).network
-    made = make(asked.name, asked.traces, network, asked.seed)
-    instance = made.instance.guessed(asked.sigma, asked.seed) if asked.sigma else made.instance
-    if asked.first:
-        instance = instance.chosen(np.arange(min(asked.first, len(instance))))
-    begun = time.process_time()
-    found = bounds(instance)
-    spent = time.process_time() - begun
-    isolated = isolated_jct(instance, reference)
-    names = asked.policies.split(",")
-    makers = rivals(tuple(name for name in names if name != PRODUCT), asked.seed)
-    if PRODUCT in names:
-        makers[PRODUCT] = product(made.federation, made.workload, None)
-    runs = compare(instance, makers, isolated, asked.round)
+    question = Question.of(asked.name, asked.traces, asked.seed, asked.sigma, asked.first)
+    instance, found = question.instance, question.bounds
+    runs = question.replayed(tuple(asked.policies.split(",")), asked.round)
     if asked.output == "json":
         print(json.dumps(as_json(asked.name, instance, found, list(runs)), indent=2))
         return
-    print(*made.said, *nowhere(instance), sep="\n")
+    print(*question.made.said, *nowhere(instance), sep="\n")
     print(
         f"bounds: indexed {found.indexed_seconds:,.0f} s, relaxed {found.relaxed_seconds:,.0f} s, "
         f"solo {found.solo_seconds:,.0f} s; makespan {found.makespan_seconds / 86_400:.1f} d "
-        f"({spent:.0f} CPU s)\n{HEADER}"
+        f"({question.bounds_cpu_seconds:.0f} CPU s)\n{HEADER}"
     )
     for run in runs:
         print(row(run, found), flush=True)

@@ -121,7 +121,7 @@ def test_what_is_on_its_way_already_is_there_sooner_and_costs_nothing() -> None:
     coming = (Transfer(transfer_key("x", "c"), (0, 1), TB / 4, NOW),)
     supply = federation(net, sites, (Dataset("x", TB, ("a",)),), transfers=coming)
     staging = stage(supply, Demand((gang(),), inputs=("x",)))
-    assert staging.fetch_seconds[1] == pytest.approx(500.0)  # beside one more, as forecasts are
+    assert staging.fetch_seconds[1] == pytest.approx(250.0)
     assert staging.yuan[1] == 0.0
     assert staging.fetches(1) == (Fetch("x", "a", TB),)
 

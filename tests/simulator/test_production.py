@@ -97,6 +97,9 @@ def test_every_job_runs_to_its_end() -> None:
         assert (job.id, len(job.attempts)) == (id_of(row), 1)
         ran = attempt.ended_at - attempt.started_at
         assert ran == pytest.approx(found.run_seconds[row, 0], abs=1e-3)
+        staged = attempt.started_at - attempt.placed_at
+        place = row, int(outcome.pool[row])
+        assert staged == pytest.approx(found.known.stage_seconds[place], abs=1e-3)
 
 
 def test_the_same_again() -> None:
