@@ -8,10 +8,10 @@ ARGS ?=
 SEEDS ?= 0:1000
 JOBS ?= 2
 
-.PHONY: help setup servers demo test check proto bench sim mutants chaos failover overload fmt clean
+.PHONY: help setup servers demo sites test conformance check proto bench sim mutants chaos failover overload fmt clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: ## make .venv with everything the locked list names
 	@deploy/setup.sh "$(PYTHON)" "$(VENV)"
@@ -22,8 +22,14 @@ servers: ## the servers that tests start by themselves, from the system's packag
 demo: setup ## a federation of three sites on this machine, with real jobs
 	@$(BIN)/python examples/demo.py $(ARGS)
 
+sites: setup servers ## a federation over a real Slurm, a real Ray and processes; kill -9 on the way
+	@$(BIN)/python -m examples.real_sites
+
 test: setup servers ## the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+conformance: setup servers ## the same small jobs on every kind of site
+	@$(BIN)/python -m pytest tests/conformance -m "" $(ARGS)
 
 check: setup ## style, types, floors between rooms, and the wire
 	@$(BIN)/ruff check --quiet .

@@ -21,6 +21,7 @@ from agent.bundles import Bundles
 from agent.clock import boot_id
 from agent.config import AgentConfig
 from agent.daemon import Daemon
+from agent.data_plane import DataPlane
 from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal
 from agent.logs import Logs
@@ -29,12 +30,13 @@ from agent.runs import Runs
 from agent.session.calls import get_bundle
 from agent.session.stream import Connect, Diagnose, Session
 from agent.staging import Limits, Staging
+from agent.staging.s3 import store_of
 from agent.staging.values import GIB
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Settings
 from agent.survey import Surveying
 from agent.wire.encode import SiteProfile
-from suan.errors import Conflict
+from suan.errors import Conflict, InvalidRequest
 from suan.identity.directory import make_private_directory
 from suan.identity.files import read_file, write_file
 from suan.retry import Backoff
@@ -124,10 +126,18 @@ def settings_of(config: AgentConfig) -> Settings:
 
 
 def staging_of(config: AgentConfig) -> Staging:
-    """Where inputs come from, and may come from."""
+    """Where inputs come from, and may come from. Raises InvalidRequest."""
     kept = round(config.data_gib_max * GIB)
     hosts = frozenset(host.lower() for host in config.data_hosts)
-    limits = Limits(cache_bytes_max=kept, file_bytes_max=kept, private_hosts=hosts)
+    endpoint, credentials = config.data_s3_endpoint, config.data_s3_credentials
+    if bool(endpoint) != bool(credentials):
+        raise InvalidRequest(
+            "a store for s3://… needs both data_s3_endpoint and data_s3_credentials",
+            "write both into agent.yaml, or neither",
+            "ConfigUnreadable",
+        )
+    store = store_of(endpoint, credentials, config.data_s3_region) if credentials else None
+    limits = Limits(cache_bytes_max=kept, file_bytes_max=kept, private_hosts=hosts, s3=store)
     return Staging(config.runs_dir / CACHE_DIRECTORY, config.data_roots, limits)
 
 
@@ -160,8 +170,12 @@ def assemble(
         outside.reconnect,
         outside.brokers,
         outside.on_silence,
+        lambda heard: data.want(heard),
     )
     bundles = Bundles(state_directory.path / BUNDLES_DIRECTORY, fetch)
     materials = Materials(bundles, outside.staging, config.runs_dir / DATA_DIRECTORY)
+    data = DataPlane(
+        outside.staging, lambda: materials.progress, session.send, lambda: session.spoken
+    )
     runs = Runs(outside.backend, materials, inbox.post)
-    return Daemon(supervisor, journal, boot, outside.backend, inbox, runs, materials, session)
+    return Daemon(supervisor, journal, boot, outside.backend, inbox, runs, materials, session, data)

@@ -16,7 +16,7 @@ from typing import Any
 
 from agent.backends import Backend
 from agent.clock import lease_now
-from agent.crash import crash_point
+from agent.data_plane import DataPlane
 from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal, JournalFull
 from agent.materials import Materials
@@ -45,6 +45,7 @@ from agent.supervisor.messages import (
     Tick,
 )
 from agent.supervisor.values import Moment
+from suan.crash import crash_point
 
 JOURNAL_RETRY_SECONDS = 1.0  # between two tries while the disk is full
 STEP_SECONDS_MAX = 1.0  # without anything to do
@@ -67,6 +68,7 @@ class Daemon:
         runs: Runs,
         materials: Materials,
         session: Session,
+        data: DataPlane,
     ) -> None:
         self.supervisor = supervisor
         self.session = session
@@ -76,6 +78,7 @@ class Daemon:
         self._backend = backend
         self._runs = runs
         self._materials = materials
+        self._data = data
         self._disk = ThreadPoolExecutor(1, "journal")
         self._pending: list[Record] = []  # not on the disk yet, for want of room
         self._retry_at = 0.0
@@ -108,7 +111,7 @@ class Daemon:
         `keepers` are run beside the loop.
         """
         await self._backend.open()
-        works = [self._loop, self._read_exits, self.session.run, *keepers]
+        works = [self._loop, self._read_exits, self.session.run, self._data.run, *keepers]
         tasks: list[asyncio.Task[Any]] = []
         try:
             await self._step([RunsFound(await self._found()), mode])
@@ -119,6 +122,7 @@ class Daemon:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._data.close()
             await self._runs.close()
             await self._backend.close()
             self._disk.shutdown()

@@ -39,6 +39,7 @@ class Materials:
         self._staging = staging
         self._directory = directory
         self._staged: set[str] = set()  # runs with a data directory
+        self.progress: dict[str, tuple[int, int]] = {}  # of runs whose data come: bytes done, all
 
     @contextlib.asynccontextmanager
     async def ready(self, launch: Launch) -> AsyncIterator[RunOrder]:
@@ -85,8 +86,16 @@ class Materials:
         await self._staging.close()
 
     async def _stage(self, launch: Launch) -> Path:
-        directory = self._directory / launch.order.name
-        self._staged.add(launch.order.name)
+        name = launch.order.name
+        directory = self._directory / name
+        self._staged.add(name)
         inputs = [Input(item.path, item.source, item.writable) for item in launch.inputs]
-        await self._staging.stage(inputs, dict(launch.data), directory)
+
+        def tell(done: int, total: int) -> None:
+            self.progress[name] = done, total
+
+        try:
+            await self._staging.stage(inputs, dict(launch.data), directory, tell)
+        finally:
+            self.progress.pop(name, None)
         return directory

@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from agent.backends import Backend, BackendRefused, RunOrder
-from agent.crash import crash_point
 from agent.materials import Materials, MaterialsMissing
 from agent.supervisor.attempts import NOT_STARTED
 from agent.supervisor.messages import Event, Launch, RunRefused, RunStarted
 from agent.supervisor.values import Failure
+from suan.crash import crash_point
 from suan.retry import Backoff
 
 LAUNCHES_MAX = 64  # at a time

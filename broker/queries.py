@@ -52,6 +52,7 @@ class JobFound:
     job: Job | None = None
     spec: Spec | None = None
     condition: Condition | None = None
+    staging: tuple[int, int] | None = None  # bytes of its inputs, done and in all, while they come
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,12 @@ def _get_job(memory: Memory, query: GetJob) -> JobFound:
 
 
 def _found(memory: Memory, job: Job) -> JobFound:
-    return JobFound(1, job, memory.state.specs[job.spec_sha256], condition_of(memory, job))
+    spec, attempt = memory.state.specs[job.spec_sha256], job.live_attempt
+    presence = memory.presence.get(attempt.site) if attempt is not None else None
+    staging = None
+    if attempt is not None and presence is not None and not attempt.started_at:
+        staging = presence.staging.get((job.id, attempt.epoch))
+    return JobFound(1, job, spec, condition_of(memory, job), staging)
 
 
 def _visible(memory: Memory, tenant: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.core.data_messages import CacheReport, StagingReport
 from broker.core.messages import Event, Hello, PutBundle, Reconcile, Reports, Submit
 
 EVENT_BYTES = 500  # of any event, without what it carries
@@ -19,4 +20,8 @@ def bytes_of(event: Event) -> int:
         return EVENT_BYTES + ITEM_BYTES * len(event.held)
     if isinstance(event, Reports):
         return EVENT_BYTES + 2 * ITEM_BYTES * len(event.reports)
+    if isinstance(event, CacheReport):
+        return EVENT_BYTES + ITEM_BYTES * (len(event.keys) + len(event.refused))
+    if isinstance(event, StagingReport):
+        return EVENT_BYTES + ITEM_BYTES * len(event.progress)
     return EVENT_BYTES

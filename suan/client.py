@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +41,8 @@ from suan.wire import job_from_wire, spec_bytes, spec_from_bytes
 
 PAGE_JOBS = 500
 IDS_MAX = 1_000  # in one request
+PROGRESS_SECONDS = 2.0  # between two looks at how far a job's inputs are
+LOOK_SECONDS_MAX = 10.0  # of one such look
 SEARCH_SECONDS_MAX = 1.0  # of a pause while none of several brokers leads
 
 
@@ -187,6 +189,31 @@ class Client(Administration):
                 request.resume_token = response.resume_token
                 for job in response.jobs:
                     yield job_from_wire(job)
+
+    async def starting(self, job_id: str) -> AsyncGenerator[Job, None]:
+        """As `watch` of one job, and while it is PLACED also every `PROGRESS_SECONDS`, with how
+        far its inputs are: what is fetched is told to who asks, and to no watch."""
+        job: Job | None = None
+        async with aclosing(self.watch([job_id])) as changes:
+            change = asyncio.ensure_future(anext(changes))
+            try:
+                while True:
+                    waits = job is not None and job.state is JobState.PLACED
+                    await asyncio.wait({change}, timeout=PROGRESS_SECONDS if waits else None)
+                    if change.done():
+                        job = change.result()
+                        change = asyncio.ensure_future(anext(changes))
+                        yield job
+                        continue
+                    seen: Job | None = None
+                    with suppress(SuanError, TimeoutError):  # the watch says what is the matter
+                        async with asyncio.timeout(LOOK_SECONDS_MAX):
+                            seen = await self.get(job_id)
+                    if seen is not None and not change.done():
+                        yield seen
+            finally:
+                change.cancel()
+                await asyncio.wait({change})
 
     async def wait(self, ids: Sequence[str]) -> tuple[Job, ...]:
         """The jobs, in the order of their (whole) ids, once all have ended."""

@@ -229,6 +229,8 @@ class Attempt:
     outcome: str = ""
     exit_code: int = 0
     failure: Failure | None = None
+    staged_bytes: int = 0  # of its inputs, while they are fetched
+    staging_bytes: int = 0  # in all, as far as it is known; 0: nothing is fetched now
 
 
 @dataclass(frozen=True, slots=True)

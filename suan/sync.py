@@ -156,6 +156,7 @@ class Client:
     spec = _blocking(AsyncClient.spec)
     list = _iterating(AsyncClient.list)
     watch = _iterating(AsyncClient.watch)
+    starting = _iterating(AsyncClient.starting)
     wait = _blocking(AsyncClient.wait)
     logs = _iterating(AsyncClient.logs)
     cancel = _blocking(AsyncClient.cancel)

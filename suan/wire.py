@@ -187,6 +187,8 @@ def attempt_from_wire(message: job_pb2.Attempt) -> Attempt:
         outcome=message.outcome,
         exit_code=message.exit_code,
         failure=failure_from_wire(message.failure) if message.HasField("failure") else None,
+        staged_bytes=message.staged_bytes,
+        staging_bytes=message.staging_bytes,
     )
 
 

@@ -1,7 +1,7 @@
 """What waits to be written on one stream: heartbeats first, logs last, all of it bounded.
 
-Capacity waits in one place, where a newer word replaces the older; reports that wait are
-put together. Knows the supervisor's sends and nothing of gRPC.
+Capacity waits in one place, where a newer word replaces the older, and so does what is said
+of data; reports that wait are put together. Knows the supervisor's sends and nothing of gRPC.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from dataclasses import replace
 
+from agent.data_messages import SendCache, SendStaging
 from agent.supervisor.messages import SendCapacity, SendReports
 from agent.wire.encode import LogAnswer, Send
 
@@ -30,6 +31,7 @@ class Lanes:
         self._urgent: deque[Send] = deque()
         self._reports: deque[SendReports] = deque()
         self._capacity: SendCapacity | None = None
+        self._data: dict[type[Send], Send] = {}  # the newest word of each kind
         self._logs: deque[LogAnswer] = deque()
         self._arrived = asyncio.Event()
 
@@ -39,6 +41,8 @@ class Lanes:
             self._put_reports(send)
         elif isinstance(send, SendCapacity):
             self._capacity = send if self._capacity is None else _merged(self._capacity, send)
+        elif isinstance(send, SendCache | SendStaging):
+            self._data[type(send)] = send
         else:
             if len(self._urgent) >= URGENT_MAX:
                 raise LaneOverflow("heartbeats pile up")
@@ -62,6 +66,8 @@ class Lanes:
             if self._capacity is not None:
                 capacity, self._capacity = self._capacity, None
                 return capacity
+            if self._data:
+                return self._data.pop(next(iter(self._data)))
             if self._logs:
                 return self._logs.popleft()
             self._arrived.clear()

@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from agent.data_messages import PrestagesWanted
 from agent.session.lanes import LaneOverflow, Lanes
 from agent.session.reasons import REFUSALS, SILENCES, farewell, hint_of, refusal
 from agent.supervisor.messages import Closed, Event, Opened
@@ -56,6 +57,7 @@ class _Stream:
     channel: grpc.aio.Channel
     lanes: Lanes
     ending: asyncio.Future[None]  # done, or failed, when the stream is to end
+    spoken: bool = False  # the broker has said something
 
 
 class Session:
@@ -72,6 +74,7 @@ class Session:
         backoff: Backoff | None = None,
         brokers: int = 1,
         on_silence: Callable[[], None] = lambda: None,
+        on_prestages: Callable[[PrestagesWanted], None] = lambda heard: None,
     ) -> None:
         """`connect` gives the connection for a try; of several `brokers`, to each in turn.
 
@@ -79,6 +82,7 @@ class Session:
         """
         self._brokers = brokers
         self._on_silence = on_silence
+        self._on_prestages = on_prestages
         self._profile = profile
         self._grace_seconds = grace_seconds
         self._connect = connect
@@ -95,6 +99,11 @@ class Session:
     @property
     def connected(self) -> bool:
         return self._stream is not None
+
+    @property
+    def spoken(self) -> str:
+        """The session in which the broker has spoken; "": there is none now."""
+        return self._stream.session if self._stream is not None and self._stream.spoken else ""
 
     async def run(self) -> None:
         """Until cancelled. Raises Conflict (SiteNameTaken) when another agent was first."""
@@ -236,8 +245,15 @@ class Session:
         if not self._welcome or self.problem is not None:
             log.info("connected to the broker")
         self._welcome, self.problem, self._failures = True, None, 0
+        if self._stream is not None:
+            self._stream.spoken = True
         self._told.clear()
         await self._deliver(event)
+
+    def want(self, stream: _Stream, heard: PrestagesWanted) -> None:
+        """Hand on what the broker wants ahead of need."""
+        if heard.session == stream.session:
+            self._on_prestages(heard)
 
     async def answer(self, stream: _Stream, request: LogRequest) -> None:
         """Read a part of a log and queue it on the stream that asked."""
@@ -268,6 +284,8 @@ class _Reader:
                         raise farewell(heard)
                     if isinstance(heard, LogRequest):
                         self._ask(self._owner.answer(self._stream, heard))
+                    elif isinstance(heard, PrestagesWanted):
+                        self._owner.want(self._stream, heard)
                     else:
                         await self._owner.hear(heard)
         except SpecMissing as error:

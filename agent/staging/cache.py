@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from agent.staging.refusals import disk_full
@@ -119,6 +120,7 @@ class Cache:
         self._lock = threading.Lock()
         self._promised: dict[str, int] = {}  # key -> bytes it will have
         self._holders: Counter[str] = Counter()  # written by one thread only
+        self.dropped = 0  # how many files have made room for others
 
     @contextlib.contextmanager
     def hold(self, key: str) -> Iterator[None]:
@@ -146,32 +148,43 @@ class Cache:
         place.unlink(missing_ok=True)
         place.hardlink_to(data)
 
-    def promise(self, key: str, bytes: int) -> None:
+    def promise(self, key: str, bytes: int, spare_bytes: int = 0) -> None:
         """Keep room for `bytes` of a held entry, at the cost of files that nobody uses.
 
-        Raises StagingRefused("DiskFull"), and then nothing was dropped.
+        Only if `spare_bytes` more could be had then. Raises StagingRefused("DiskFull"), and then
+        nothing was dropped.
         """
         with self._lock:
             rooms = self._rooms()
             promised = {**self._promised, key: bytes}
             excess = self._excess(rooms, promised)
             idle = sorted((r for r in rooms if not r.in_use), key=lambda room: room.used_at)
-            if sum(room.bytes for room in idle) < excess:
+            short = excess + spare_bytes - sum(room.bytes for room in idle)
+            if short > 0:
                 raise disk_full(
-                    f"{bytes:,} bytes are wanted, {excess - sum(r.bytes for r in idle):,} more "
-                    "than can be had beside the data of running jobs"
+                    f"{bytes:,} bytes are wanted, {short:,} more than can be had beside the data "
+                    "of running jobs"
                 )
             self._promised = promised
             for room in idle:
                 if excess <= 0:
                     return
                 shutil.rmtree(room.path)
+                self.dropped += 1
                 excess -= room.bytes
 
     def withdraw(self, key: str) -> None:
         """The promise is kept, or no longer wanted."""
         with self._lock:
             self._promised.pop(key, None)
+
+    def listed(self, count_max: int) -> tuple[str, ...]:
+        """The keys of the files that are whole, those that were used last first."""
+        with self._lock:
+            rooms = self._rooms() if self._directory.is_dir() else []
+            rooms.sort(key=lambda room: (-room.used_at, room.path.name))
+            whole = (room.path.name for room in rooms if Entry(room.path).whole)
+            return tuple(islice(whole, count_max))
 
     def _rooms(self) -> list[_Room]:
         return [self._room(path) for path in self._directory.iterdir()]

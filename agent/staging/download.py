@@ -13,7 +13,8 @@ import re
 from agent.clock import boot_id
 from agent.staging.cache import Cache, Entry, Origin
 from agent.staging.interrupt import Interrupt
-from agent.staging.refusals import StagingRefused
+from agent.staging.pace import Pace
+from agent.staging.refusals import StagingRefused, unreachable
 from agent.staging.transport import CHUNK_BYTES, Answer, Transport, Unreachable
 from agent.staging.values import Limits, Progress, UrlSource
 
@@ -34,6 +35,7 @@ class Download:
         limits: Limits,
         interrupt: Interrupt,
         progress: Progress,
+        pace: Pace,
     ) -> None:
         self._source = source
         self._cache = cache
@@ -41,6 +43,7 @@ class Download:
         self._limits = limits
         self._interrupt = interrupt
         self._progress = progress
+        self._pace = pace
         self._resumed = False
 
     def run(self) -> None:
@@ -164,6 +167,7 @@ class Download:
                 if done > promised:
                     promised = self._promise(done, total)
                 file.write(chunk)
+                self._pace.take(len(chunk))
                 if done - told >= PROGRESS_BYTES:
                     told = done
                     self._progress(done, total or 0)
@@ -201,17 +205,16 @@ class Download:
             message = f"{self._source.shown} has more than the {bytes_max:,} bytes that a file may"
             hint = "use a dataset that lies at a site, or ask the operator for a larger limit"
             raise StagingRefused("DataRefused", message, hint)
-        promised = min(done + PROMISE_BYTES, bytes_max) if total is None else total
-        self._cache.promise(self._source.key, promised)
-        return promised
+        step = min(done + PROMISE_BYTES, bytes_max)
+        wanted = step if total is None else total
+        eased = self._pace.eased
+        spare_bytes = round(self._limits.cache_bytes_max * self._limits.ahead_spare) if eased else 0
+        self._cache.promise(self._source.key, wanted, spare_bytes)
+        return min(wanted, step) if eased else wanted  # what no job waits for asks again and again
 
     def _check_interrupt(self) -> None:
         if self._interrupt.is_set():
             raise self._unreachable(self._interrupt.why)
 
     def _unreachable(self, why: str) -> StagingRefused:
-        return StagingRefused(
-            "DataUnreachable",
-            f"{self._source.shown} could not be read: {why}",
-            "check the server, and whether this site may reach it",
-        )
+        return unreachable(self._source.shown, why)

@@ -36,6 +36,15 @@ class StagingRefused(Exception):
         self.category = category or CATEGORIES[code]
 
 
+def unreachable(shown: str, why: str) -> StagingRefused:
+    """`shown`: the address, without what may be secret in it."""
+    return StagingRefused(
+        "DataUnreachable",
+        f"{shown} could not be read: {why}",
+        "check the server, and whether this site may reach it",
+    )
+
+
 def disk_refusal(error: OSError) -> StagingRefused:
     """What an error of the agent's own disk means for the job."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from agent.staging.refusals import StagingRefused
+from agent.staging.s3 import SCHEME
 from agent.staging.values import PathSource, Source, UrlSource
 from suan.models import Input
 
@@ -56,7 +57,7 @@ def _source(wish: str, locations: Mapping[str, str]) -> Source:
                 f"nobody said where dataset {name!r} can be read",
                 "`suan dataset list` shows the datasets; `suan dataset put` registers one",
             )
-        return _located(name, location)
+        return located(name, location)
     parts = _split(wish)
     if parts.scheme not in ("http", "https"):
         hint = "name a dataset (ds://…), or an http or https URL"
@@ -64,16 +65,17 @@ def _source(wish: str, locations: Mapping[str, str]) -> Source:
     return _url(_name(unquote(parts.path.rpartition("/")[2]), wish), parts)
 
 
-def _located(name: str, location: str) -> Source:
+def located(name: str, location: str) -> Source:
+    """Where a dataset of that name is read. Raises StagingRefused("SourceUnsupported")."""
     if location.startswith("/"):
         return PathSource(name, _path(location))
     parts = _split(location)
-    if parts.scheme in ("http", "https"):
+    if parts.scheme in ("http", "https") or _is_object(parts):
         return _url(name, parts)
     plain = parts.netloc in ("", "localhost") and not parts.query and not parts.fragment
     if parts.scheme == "file" and plain and parts.path.startswith("/"):
         return PathSource(name, _path(unquote(parts.path)))
-    hint = "register a path that begins with '/', or an http, https or file URL"
+    hint = "register a path that begins with '/', or an http, https, s3 or file URL"
     raise _unsupported(location, f"dataset {name!r} cannot be read from there", hint)
 
 
@@ -89,6 +91,12 @@ def _url(name: str, parts: SplitResult) -> UrlSource:
         raise _unsupported(shown, "it names no server", "write https://server/path")
     url = parts._replace(fragment="", path=parts.path or "/").geturl()
     return UrlSource(name, url, checksum[1].lower() if checksum else "")
+
+
+def _is_object(parts: SplitResult) -> bool:
+    """Whether it is s3://bucket/key. Through the catalogue alone, for the site reads it with an
+    account of its own: what that may see is not for every user to choose from."""
+    return parts.scheme == SCHEME and len(parts.path) > 1 and not parts.query
 
 
 def _split(text: str) -> SplitResult:

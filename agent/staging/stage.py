@@ -1,7 +1,8 @@
 """Makes a job's inputs readable under its data directory, before it is submitted.
 
-The order of work: understand all inputs, then link what lies here, then download. Nothing
-is half there: each name in the directory is complete from the moment it appears.
+The order of work: understand all inputs, then link what lies here, then download several at a
+time. Nothing is half there: each name in the directory is complete from the moment it appears.
+What a job will read later may be brought into the cache ahead of it.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import asyncio
 import contextlib
 import errno
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agent.staging.cache import Cache
 from agent.staging.paths import link_path
 from agent.staging.pulls import Pulls
 from agent.staging.refusals import StagingRefused, disk_refusal
-from agent.staging.sources import plan
-from agent.staging.values import Limits, PathSource, Progress, Source, UrlSource
+from agent.staging.sources import located, plan
+from agent.staging.tally import Tally
+from agent.staging.values import Limits, PathSource, Progress, UrlSource
 from suan.models import Input
 
 FILE_SECONDS = 30.0  # for one step on a file system that may be a network's
@@ -45,6 +48,8 @@ class Staging:
         self._roots = tuple(roots)
         self._cache = Cache(cache_directory, limits.cache_bytes_max, limits.free_bytes_min)
         self._pulls = Pulls(self._cache, limits)
+        self._downloads_per_job_max = limits.downloads_per_job_max
+        self.bytes_max = limits.cache_bytes_max
         # Of its own: a file system that hangs takes no thread from the rest of the agent.
         self._threads = ThreadPoolExecutor(FILE_THREADS, "staging")
 
@@ -64,11 +69,56 @@ class Staging:
         sources = plan(inputs, locations)
         with _disk():
             await self._on_files(directory, lambda: _make(directory, self._directory))
-            for source in sorted(sources, key=_is_remote):
+            for source in sources:
                 if isinstance(source, PathSource):
                     await self._link(source, directory)
-                else:
-                    await self._fetch(source, directory / source.name, progress)
+            tally = Tally(progress)
+            fetches = [
+                partial(self._fetch, source, directory / source.name, tally.part(source.name))
+                for source in sources
+                if isinstance(source, UrlSource)
+            ]
+            await _together(fetches, self._downloads_per_job_max)
+
+    async def bring(self, location: str, bytes_per_second: float) -> None:
+        """Fill the cache with what a job will read from `location`; 0: no rate is set.
+
+        A path of this site needs nothing. Gives way to jobs in all things. Raises
+        StagingRefused; when it is cancelled, what it brought is kept for the next try.
+        """
+        source = located("data", location)
+        if isinstance(source, PathSource):
+            return
+        with _disk(), self._cache.hold(source.key):
+            await self._on_files(self._directory, lambda: _make(self._directory))
+            await self._pulls.pull(source, lambda done, total: None, bytes_per_second)
+
+    def ease(self, location: str, bytes_per_second: float) -> None:
+        """Another rate for what `bring` brings. Raises StagingRefused for no location."""
+        source = located("data", location)
+        if isinstance(source, UrlSource):
+            self._pulls.ease(source, bytes_per_second)
+
+    def key_of(self, location: str) -> str:
+        """Under which key the cache keeps, or would keep, what is read there."""
+        with contextlib.suppress(StagingRefused):
+            source = located("data", location)
+            if isinstance(source, UrlSource):
+                return source.key
+        return UrlSource("data", location.partition("#")[0]).key
+
+    async def cached(self, count_max: int) -> tuple[str, ...]:
+        """Keys of the files that the cache holds, those that were used last first.
+
+        Raises StagingRefused("Unavailable" or "DataUnreachable").
+        """
+        with _disk():
+            return await self._on_files(self._directory, lambda: self._cache.listed(count_max))
+
+    @property
+    def changes(self) -> int:
+        """Rises whenever `cached` may have another answer."""
+        return self._pulls.ended + self._cache.dropped
 
     async def release(self, directory: Path) -> None:
         """Remove a run's data directory; what only it used may then be dropped from the cache.
@@ -117,8 +167,23 @@ def _disk() -> Iterator[None]:
         raise disk_refusal(error) from error
 
 
-def _is_remote(source: Source) -> bool:
-    return isinstance(source, UrlSource)
+async def _together(
+    works: Sequence[Callable[[], Coroutine[Any, Any, None]]], at_a_time: int
+) -> None:
+    """All of them, some at a time; the first that fails ends the others."""
+    turns = asyncio.Semaphore(at_a_time)
+
+    async def in_turn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async with turns:
+            await work()
+
+    tasks = [asyncio.create_task(in_turn(work)) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _make(*directories: Path) -> None:

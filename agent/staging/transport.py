@@ -12,13 +12,16 @@ import ipaddress
 import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from agent.staging.interrupt import Interrupt
 from agent.staging.refusals import StagingRefused
+from agent.staging.s3 import SCHEME
 from agent.staging.values import Limits
+from suan.errors import Category
 
 CHUNK_BYTES = 1024 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -59,10 +62,10 @@ class Transport:
         opener = urllib.request.OpenerDirector()
         opener.add_handler(_Proxies())
         opener.add_handler(_Connector(self._limits, self._context, interrupt))
-        target = url
+        target, account = self._store(url) if url.startswith(f"{SCHEME}:") else (url, {})
         for _ in range(self._limits.redirects_max + 1):
             request = urllib.request.Request(
-                target, headers={"User-Agent": "suan-agent", **headers}
+                target, headers={"User-Agent": "suan-agent", **account, **headers}
             )
             with _network():
                 response = opener.open(request, timeout=self._limits.idle_seconds)
@@ -70,10 +73,34 @@ class Transport:
                 if response.status not in _REDIRECTS:
                     yield Answer(response)
                     return
+                if account:  # which is for nobody else
+                    raise _wrong_store(target)
                 target = _redirect(target, response.headers.get("Location", ""))
         message = f"{urlsplit(url).hostname} sends the agent on more than "
         message += f"{self._limits.redirects_max} times"
         raise StagingRefused("DataUnreachable", message, "name the final URL")
+
+    def _store(self, url: str) -> tuple[str, dict[str, str]]:
+        """Where an object of the site's store is read, and with which headers."""
+        store = self._limits.s3
+        if store is None:
+            raise StagingRefused(
+                "SourceUnsupported",
+                f"{url} cannot be read: this site has no account at an S3-compatible store",
+                "the site's operator can name one with data_s3_endpoint in agent.yaml",
+                Category.SITE,
+            )
+        address = store.address(url)
+        return address, store.signed(address, datetime.now(UTC))
+
+
+def _wrong_store(address: str) -> StagingRefused:
+    return StagingRefused(
+        "DataRefused",
+        f"the store at {urlsplit(address).hostname} sends the agent on to another server",
+        "the site's operator can correct data_s3_endpoint and data_s3_region in agent.yaml",
+        Category.SITE,
+    )
 
 
 def _redirect(url: str, location: str) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
+from agent.staging.s3 import S3Store
+
 GIB = 1024**3
 
-# Bytes done and bytes in all (0: not known) of the input that is being read. Not of the job:
-# the sizes of later inputs are not known before their turn.
+# Bytes done and bytes in all (0: not known yet), of one download or of all that a job waits for.
 Progress = Callable[[int, int], None]
 
 
@@ -20,7 +21,10 @@ class Limits:
     cache_bytes_max: int = 100 * GIB
     file_bytes_max: int = 100 * GIB
     free_bytes_min: int = GIB  # left for everybody else on the cache's disk
-    downloads_max: int = 4  # at a time
+    downloads_max: int = 16  # at a time, of all jobs together
+    downloads_per_job_max: int = 4  # at a time
+    downloads_ahead_max: int = 2  # at a time, beside those, of what no job waits for yet
+    ahead_spare: float = 0.1  # of the cache: left free by what no job waits for yet
     idle_seconds: float = 30.0  # without a byte: cut
     transfer_seconds_max: float = 6 * 3600.0  # for one file, all tries together
     tries_max: int = 6  # in a row that bring nothing new
@@ -30,6 +34,7 @@ class Limits:
     # Servers with an address that is not public (loopback, the site's own network) which may
     # be asked. Whoever may submit a job must not reach more through the agent.
     private_hosts: frozenset[str] = frozenset()
+    s3: S3Store | None = None  # where s3://bucket/key is read; None: nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class UrlSource:
     """One file behind an HTTP address."""
 
     name: str  # in the run's data directory
-    url: str  # http or https, without fragment
+    url: str  # http, https or s3, without fragment
     sha256: str = ""  # lower case; "": not stated
 
     @property

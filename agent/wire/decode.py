@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.backends import LeaseClass, Stream, run_name
+from agent.data_messages import PrestagesWanted
 from agent.supervisor.messages import (
     Event,
     GrantsReceived,
@@ -19,6 +20,7 @@ from agent.supervisor.messages import (
     VerdictsReceived,
 )
 from agent.supervisor.values import AttemptId, Grant
+from agent.wire.data import prestages_from_wire
 from agent.wire.specs import Specs
 from scheduler.model import Slice
 from suan.v1 import session_pb2
@@ -48,7 +50,7 @@ class Goodbye:
     message: str
 
 
-Heard = Event | LogRequest | Goodbye
+Heard = Event | LogRequest | PrestagesWanted | Goodbye
 
 
 class Decoder:
@@ -121,6 +123,9 @@ class Decoder:
         )
         return (request,)
 
+    def _prestages(self, body: session_pb2.Prestages) -> tuple[Heard, ...]:
+        return (prestages_from_wire(body),)
+
     def _goodbye(self, body: session_pb2.Goodbye) -> tuple[Heard, ...]:
         return (Goodbye(body.code, body.message),)
 
@@ -156,6 +161,7 @@ _READERS: dict[str, Callable[[Decoder, Any], tuple[Heard, ...]]] = {
     "report_ack": Decoder._report_ack,
     "log_request": Decoder._log_request,
     "goodbye": Decoder._goodbye,
+    "prestages": Decoder._prestages,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from agent.data_messages import SendCache, SendStaging
 from agent.supervisor.messages import (
     SendCapacity,
     SendHeartbeat,
@@ -25,12 +26,15 @@ from agent.supervisor.values import (
     Report,
     ReportKind,
 )
+from agent.wire.data import cache_to_wire, staging_to_wire
 from suan.v1 import job_pb2, session_pb2, site_pb2
 from suan.wire import pool_to_wire
 
 ATTEMPTS_PER_MESSAGE_MAX = 20_000  # named in one message: about a MiB
 
-Send = SendHello | SendReconcile | SendHeartbeat | SendCapacity | SendReports
+Send = (
+    SendHello | SendReconcile | SendHeartbeat | SendCapacity | SendReports | SendCache | SendStaging
+)
 Message = session_pb2.AgentMessage
 
 _PHASES = {
@@ -172,6 +176,8 @@ _ENCODERS: dict[type[Send], Callable[[Any, SiteProfile], Message]] = {
     SendHeartbeat: _heartbeat,
     SendCapacity: _capacity,
     SendReports: _reports,
+    SendCache: lambda send, _: cache_to_wire(send),
+    SendStaging: lambda send, _: staging_to_wire(send),
 }
 
 

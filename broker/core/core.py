@@ -14,11 +14,13 @@ from broker.core import (
     dispatch,
     liveness,
     maintenance,
+    prestaging,
     reconcile,
     reports,
     sites,
     submission,
 )
+from broker.core.data_messages import CacheReport, StagingReport
 from broker.core.limits import Limits
 from broker.core.messages import (
     AnnounceMaintenance,
@@ -69,6 +71,8 @@ HANDLERS: dict[type, Callable[[Transaction, Any], Reply | None]] = {
     Capacity: reconcile.on_capacity,
     SessionClosed: reconcile.on_session_closed,
     Reports: reports.on_reports,
+    CacheReport: prestaging.on_cache_report,
+    StagingReport: prestaging.on_staging_report,
     Proposals: dispatch.on_proposals,
     Tick: liveness.on_tick,
 }

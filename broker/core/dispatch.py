@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from broker.core.ahead import reachable
 from broker.core.lifecycle import JobEvent, JobState
 from broker.core.messages import Done, Grant, Proposals, Reply
 from broker.core.preempting import preempt
 from broker.core.presence import PoolUse, SitePresence
+from broker.core.prestaging import send_ahead, settle
 from broker.core.quotas import quotas_now
 from broker.core.rows import Attempt, Job
 from broker.core.transaction import Transaction
-from scheduler.model import Explanation, Placement, SiteState, Verdict
+from scheduler.model import Explanation, Placement, Verdict
 from scheduler.quotas import Quotas
 
 
@@ -22,7 +24,8 @@ def on_proposals(tx: Transaction, event: Proposals) -> Reply:
     granted += sum(1 for proposal in event.preemptions if preempt(tx, proposal, quotas))
     for key, explanation in event.explanations:
         _remember(tx, key, explanation, event.decided_at)
-    tx.settle_transfers()
+    send_ahead(tx, event.prestagings)
+    settle(tx)
     return Done(changed=granted > 0)
 
 
@@ -31,7 +34,7 @@ def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:
     if job is None or job.state is not JobState.QUEUED:
         return False
     site_name, _, pool_name = placement.pool.partition("/")
-    presence = _open_site(tx, site_name)
+    presence = tx.open_site(site_name)
     if presence is None or not _array_has_room(tx, job):
         return False
     pool = presence.pools.get(pool_name)
@@ -105,25 +108,20 @@ def _grant_message(
 def _data_for(
     tx: Transaction, names: tuple[str, ...], attempt: Attempt
 ) -> Iterator[tuple[str, str]]:
-    """Where each dataset can be read: a copy at the site, else one that others can reach, of
-    these the one that is nearest by time."""
-    sources = {fetch.dataset: fetch.source for fetch in attempt.fetches}
+    """Where each dataset can be read: a copy at the site; else what its cache has, or is being
+    sent; else one that others can reach, of these the one that is nearest by time."""
+    sources, ahead = {fetch.dataset: fetch.source for fetch in attempt.fetches}, tx.memory.ahead
     for name in names:
-        dataset = tx.state.datasets.get(name)
-        replicas = dataset.replicas if dataset else ()
-        here = [each.path for each in replicas if each.site == attempt.site]
-        reachable = [each for each in replicas if "://" in each.path]
-        near = [each.path for each in reachable if each.site == sources.get(name)]
-        for path in (*here, *near, *(each.path for each in reachable))[:1]:
+        dataset, site = tx.state.datasets.get(name), attempt.site
+        if dataset is None:
+            continue
+        here = [each.path for each in dataset.replicas if each.site == site]
+        copies = tuple(reachable(dataset))
+        held = [path for _, path in copies if ahead.holds(site, path)]
+        sent = [each.location for each in (ahead.at(site).get(name),) if each is not None]
+        near = [path for at, path in copies if at == sources.get(name)]
+        for path in (*here, *held, *sent, *near, *(path for _, path in copies))[:1]:
             yield name, path
-
-
-def _open_site(tx: Transaction, name: str) -> SitePresence | None:
-    row = tx.state.sites.get(name)
-    presence = tx.memory.presence.get(name)
-    if row is None or presence is None:
-        return None
-    return presence if presence.state(row.draining) is SiteState.OPEN else None
 
 
 def _array_has_room(tx: Transaction, job: Job) -> bool:

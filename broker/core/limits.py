@@ -31,6 +31,11 @@ class Limits:
     explanations_max: int = 10_000
     learned_max: int = 100_000  # rows of what runs taught, one per job family and model
     learned_per_tenant_max: int = 5_000
+    # Inputs sent to sites ahead of their jobs
+    prestages_max: int = 256  # at a time, in the whole federation
+    prestages_per_site_max: int = 16
+    prestage_bytes_per_site_max: float = 1e13  # and half of what the site's cache may hold
+    prestage_seconds: float = 600.0  # wanted for so long after a round has proposed it
     unplaceable_seconds: float = 86_400.0  # a job that nothing could ever run fails after this
     # Fair shares and preemption
     usage_half_life_seconds: float = 7 * 86_400.0  # of what was held before

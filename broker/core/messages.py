@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from broker.core.data_messages import CacheReport, Prestages, StagingReport
 from broker.core.rows import Bundle, Dataset, Failure, JoinToken, NetworkMap, Record, Spec, Tenant
-from scheduler.model import Explanation, Placement, Pool, Preemption, Site, Slice
+from scheduler.model import Explanation, Placement, Pool, Preemption, Prestaging, Site, Slice
 
 # The versions of the session's protocol that this broker speaks.
 PROTOCOL_MIN, PROTOCOL_MAX = 1, 1
@@ -259,6 +260,7 @@ class Proposals:
     explanations: tuple[tuple[str, Explanation], ...]
     decided_at: float
     preemptions: tuple[Preemption, ...] = ()
+    prestagings: tuple[Prestaging, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +285,8 @@ Event = (
     | Heartbeat
     | Capacity
     | Reports
+    | CacheReport
+    | StagingReport
     | SessionClosed
     | Proposals
     | Tick
@@ -410,7 +414,7 @@ class Goodbye:
     message: str
 
 
-SiteMessage = Verdicts | HeartbeatReply | Grants | Stops | ReportAck | Goodbye
+SiteMessage = Verdicts | HeartbeatReply | Grants | Stops | ReportAck | Goodbye | Prestages
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,13 @@ class SitePresence:
     earlier: tuple[str, ...] = ()  # sessions before this one, newest first
     extension_seq: int = 0  # first heartbeat whose answer extended leases for maintenance
     extended: bool = False  # and the site has made that durable
+    # What its data plane said in this session (see `prestaging`).
+    cache_seq: int = 0  # of its last report; 0: it has none, and brings nothing ahead of need
+    cache_bytes_max: int = 0
+    staging_seq: int = 0
+    staging: dict[AttemptKey, tuple[int, int]] = field(default_factory=dict)  # bytes done, all
+    # What it was told to bring: by location, bytes per second and until when (elapsed).
+    told_ahead: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def take_report(self, report: CapacityReport) -> bool:
         """Replace the named pools; a full report also drops the others.

@@ -61,6 +61,7 @@ def on_hello(tx: Transaction, event: Hello) -> None:
     )
     presence.take_report(event.capacity)
     tx.memory.presence[event.site] = presence
+    tx.memory.ahead.hold(event.site, ())  # until it says what its cache holds
     site = tx.state.sites[event.site]
     if site.agent_id != event.agent_id:
         tx.put(replace(site, agent_id=event.agent_id))

@@ -99,6 +99,7 @@ def on_remove_site(tx: Transaction, event: RemoveSite) -> Reply:
     if presence is not None and presence.connected:
         tx.send(presence, Goodbye("SiteRemoved", "an administrator removed this site"))
     tx.memory.drain_due.pop(site.name, None)
+    tx.memory.ahead.hold(site.name, ())
     tx.delete(site.key)
     tx.delete(f"join/{event.site}")
     return Removed(orphaned)

@@ -61,6 +61,7 @@ def take_snapshot(
                 row.size_bytes,
                 tuple(replica.site for replica in row.replicas),
                 row.regions_allowed,
+                memory.ahead.sites_with(row),
             )
             for row in map(state.datasets.get, _named(queue, planned))
             if row is not None

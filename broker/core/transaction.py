@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from broker.core.ahead import Ahead
 from broker.core.ignored import Ignored
 from broker.core.lifecycle import (
     JOB_TERMINAL,
@@ -25,7 +26,7 @@ from broker.core.rows import Attempt, Audit, Delete, Failure, Job, Put, Record, 
 from broker.core.state import State
 from broker.core.transfers import Transfers
 from broker.core.usage import after
-from scheduler.model import Accelerator, Explanation
+from scheduler.model import Accelerator, Explanation, SiteState
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Memory:
     drain_due: dict[str, float] = field(default_factory=dict)  # site -> elapsed seconds
     ignored: dict[Ignored, int] = field(default_factory=dict)  # how often, in this term
     transfers: Transfers = field(default_factory=Transfers)
+    ahead: Ahead = field(default_factory=Ahead)
 
 
 class Transaction:
@@ -75,7 +77,8 @@ class Transaction:
 
     def settle_transfers(self) -> None:
         """Book what attempts wait for by now, and release what they wait for no longer."""
-        self.memory.transfers.settle(self.state, self._city_of, self.now)
+        ahead = self.memory.ahead.wanted()
+        self.memory.transfers.settle(self.state, self._city_of, self.now, ahead)
 
     def _city_of(self, site: str) -> str:
         presence = self.memory.presence.get(site)
@@ -89,6 +92,13 @@ class Transaction:
         known = site in self.state.sites
         self.ignore(Ignored.OTHER_SESSION if known else Ignored.SITE_UNKNOWN)
         return None
+
+    def open_site(self, name: str) -> SitePresence | None:
+        """The site's presence while it takes new work."""
+        row, presence = self.state.sites.get(name), self.memory.presence.get(name)
+        if row is None or presence is None:
+            return None
+        return presence if presence.state(row.draining) is SiteState.OPEN else None
 
     def ignore(self, reason: Ignored) -> None:
         """Count something that was heard and has no effect."""

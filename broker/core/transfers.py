@@ -1,10 +1,11 @@
 """Transfers of inputs: which are under way, and how much of the network they take.
 
 A transfer is booked while a live attempt that has not started waits for an input from
-another site; several attempts at one site share it. The truth is in the attempts' rows
-(`Attempt.fetches`), so that nothing is lost or leaks: what is booked follows from them and
-is made to agree at each round and tick (`settle`). The calendar itself is soft: after a
-restart each transfer counts in full again, as leases do, until its attempt starts.
+another site, or while it is sent ahead of one (`prestaging`); several at one site share it.
+The truth is in the attempts' rows (`Attempt.fetches`), so that nothing is lost or leaks: what
+is booked follows from them and is made to agree at each round and tick (`settle`). The
+calendar itself is soft: after a restart each transfer counts in full again, as leases do,
+until its attempt starts.
 
 The broker decides from where an input comes, not which way its packets go: routes here are
 those of the network model. When the network changes all are planned anew; a transfer that
@@ -14,7 +15,7 @@ has no way left is stranded, counted, and told with its job.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from broker.core.messages import Now
@@ -85,12 +86,14 @@ class Transfers:
         self._wanted: dict[str, Wanted] = {}  # of those that are booked
         self._nodes: dict[str, tuple[str, ...]] = {}  # the way of each
 
-    def settle(self, state: State, city_of: CityOf, now: Now) -> None:
-        """Make what is booked agree with the attempts."""
-        if not (state.fetching or self._wanted or self.stranded):
+    def settle(self, state: State, city_of: CityOf, now: Now, ahead: Iterable[Wanted] = ()) -> None:
+        """Make what is booked agree with the attempts, and with what is sent `ahead` of them."""
+        ahead = tuple(ahead)
+        if not (state.fetching or self._wanted or self.stranded or ahead):
             return
         self.calendar.advance(now.elapsed)
         wanted = wanted_by(state)
+        wanted.update((each.key, each) for each in ahead)  # under way: the attempt joins it
         for key in [key for key in self._wanted if self._wanted[key] != wanted.get(key)]:
             self._release(key)
         for key in [key for key in self.stranded if key not in wanted]:
@@ -132,6 +135,10 @@ class Transfers:
         if self.network is not network or not len(self.calendar):
             return ()
         return tuple(self.calendar.booked_gbps().tolist())
+
+    def rates(self) -> Mapping[str, float]:
+        """Gb/s that each transfer has now, by its key."""
+        return next(self.calendar.intervals()).gbps if len(self.calendar) else {}
 
     def strands(self, attempt: Attempt) -> Wanted | None:
         """An input of the attempt that has no way to come."""

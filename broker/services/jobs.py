@@ -55,7 +55,8 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
         assert found.job is not None and found.spec is not None
         whole = _sight(caller, found.job) is Sight.WHOLE
         return jobs_service_pb2.GetResponse(
-            job=jobs_wire.job_to_wire(found.job), spec=found.spec.data if whole else b""
+            job=jobs_wire.job_to_wire(found.job, found.staging),
+            spec=found.spec.data if whole else b"",
         )
 
     @unary
@@ -122,7 +123,7 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
         explanation, decided_at = await self._port.explain(key, found.job.id)
         explanation = explanation or Explanation(Verdict.WAIT, 0, 0)
         return jobs_service_pb2.ExplainResponse(
-            job=jobs_wire.job_to_wire(found.job),
+            job=jobs_wire.job_to_wire(found.job, found.staging),
             explanation=jobs_wire.explanation_to_wire(explanation, decided_at),
             condition=jobs_wire.condition_to_wire(found.condition),
         )

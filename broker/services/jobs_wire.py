@@ -21,8 +21,19 @@ _ATTEMPT_STATES: dict[AttemptState, Any] = {
 JOB_STATES_BY_WIRE = {number: state for state, number in _JOB_STATES.items()}
 
 
-def job_to_wire(job: Job) -> job_pb2.Job:
-    """A job and its attempts as clients see them."""
+def job_to_wire(job: Job, staging: tuple[int, int] | None = None) -> job_pb2.Job:
+    """A job and its attempts as clients see them; `staging`: bytes of the inputs of its live
+    attempt, done and in all, while they are fetched."""
+    message = _job(job)
+    if staging is not None and message.attempts:
+        newest = message.attempts[-1]
+        newest.staged_bytes, newest.staging_bytes = staging
+        if newest.state == job_pb2.ATTEMPT_STATE_OFFERED:
+            newest.state = job_pb2.ATTEMPT_STATE_STAGING
+    return message
+
+
+def _job(job: Job) -> job_pb2.Job:
     newest, live = job.attempt, job.live_attempt
     lost = live is not None and live.state is AttemptState.ORPHANED
     return job_pb2.Job(
@@ -116,6 +127,7 @@ def explanation_to_wire(
                 score=_score_to_wire(item.score),
                 chosen=item.chosen,
                 lost_because=item.lost_because,
+                cached=item.cached,
             )
             for item in explanation.candidates
         ],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from broker.asks import LogAsk, LogPart
+from broker.core.data_messages import Prestages
 from broker.core.messages import (
     AttemptKey,
     Capacity,
@@ -27,6 +28,11 @@ from broker.core.messages import (
     Verdicts,
 )
 from broker.core.rows import Failure
+from broker.services.data_wire import (
+    cache_report_from_wire,
+    prestages_to_wire,
+    staging_report_from_wire,
+)
 from broker.services.sites_wire import facts_from_wire, finite, pool_from_wire
 from suan.v1 import job_pb2, session_pb2, site_pb2
 
@@ -122,6 +128,10 @@ def event_from_wire(site: str, message: session_pb2.AgentMessage) -> Event | Non
         return Reconcile(
             site, listed.session, held_from_wire(listed.attempts), listed.grant_seq_seen
         )
+    if kind == "cache_report":
+        return cache_report_from_wire(site, message.cache_report)
+    if kind == "staging_report":
+        return staging_report_from_wire(site, message.staging_report)
     return None
 
 
@@ -307,4 +317,5 @@ _ENCODERS: dict[type, Callable[[str, Any], Iterator[session_pb2.BrokerMessage]]]
     Stops: _stops,
     ReportAck: _report_ack,
     Goodbye: _goodbye,
+    Prestages: prestages_to_wire,
 }

@@ -15,8 +15,6 @@ from suan.wire import pool_to_wire
 RELEASES_MAX = 256  # of a pool that are kept
 RULES_MAX = 64  # of a site that are kept …
 RULE_CHARACTERS_MAX = 200  # … and how long each may be
-
-
 SOFTWARE_MAX = 100  # stacks of one pool
 
 

@@ -223,18 +223,20 @@ class Rejection(_message.Message):
     def __init__(self, code: _Optional[str] = ..., cards: _Optional[int] = ..., pools: _Optional[_Iterable[str]] = ..., fix_by: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("pool", "variant", "score", "chosen", "lost_because")
+    __slots__ = ("pool", "variant", "score", "chosen", "lost_because", "cached")
     POOL_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     CHOSEN_FIELD_NUMBER: _ClassVar[int]
     LOST_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
     pool: str
     variant: int
     score: Score
     chosen: bool
     lost_because: str
-    def __init__(self, pool: _Optional[str] = ..., variant: _Optional[int] = ..., score: _Optional[_Union[Score, _Mapping]] = ..., chosen: _Optional[bool] = ..., lost_because: _Optional[str] = ...) -> None: ...
+    cached: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pool: _Optional[str] = ..., variant: _Optional[int] = ..., score: _Optional[_Union[Score, _Mapping]] = ..., chosen: _Optional[bool] = ..., lost_because: _Optional[str] = ..., cached: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Suggestion(_message.Message):
     __slots__ = ("change", "pool", "starts")

@@ -21,7 +21,7 @@ REPORT_KIND_STARTED: ReportKind
 REPORT_KIND_ENDED: ReportKind
 
 class AgentMessage(_message.Message):
-    __slots__ = ("hello", "heartbeat", "capacity", "reports", "grant_results", "log_chunk", "reconcile")
+    __slots__ = ("hello", "heartbeat", "capacity", "reports", "grant_results", "log_chunk", "reconcile", "cache_report", "staging_report")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,8 @@ class AgentMessage(_message.Message):
     GRANT_RESULTS_FIELD_NUMBER: _ClassVar[int]
     LOG_CHUNK_FIELD_NUMBER: _ClassVar[int]
     RECONCILE_FIELD_NUMBER: _ClassVar[int]
+    CACHE_REPORT_FIELD_NUMBER: _ClassVar[int]
+    STAGING_REPORT_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     capacity: Capacity
@@ -36,10 +38,12 @@ class AgentMessage(_message.Message):
     grant_results: GrantResults
     log_chunk: LogChunk
     reconcile: Reconcile
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., reports: _Optional[_Union[Reports, _Mapping]] = ..., grant_results: _Optional[_Union[GrantResults, _Mapping]] = ..., log_chunk: _Optional[_Union[LogChunk, _Mapping]] = ..., reconcile: _Optional[_Union[Reconcile, _Mapping]] = ...) -> None: ...
+    cache_report: CacheReport
+    staging_report: StagingReport
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., reports: _Optional[_Union[Reports, _Mapping]] = ..., grant_results: _Optional[_Union[GrantResults, _Mapping]] = ..., log_chunk: _Optional[_Union[LogChunk, _Mapping]] = ..., reconcile: _Optional[_Union[Reconcile, _Mapping]] = ..., cache_report: _Optional[_Union[CacheReport, _Mapping]] = ..., staging_report: _Optional[_Union[StagingReport, _Mapping]] = ...) -> None: ...
 
 class BrokerMessage(_message.Message):
-    __slots__ = ("verdicts", "heartbeat_reply", "grants", "stops", "report_ack", "log_request", "goodbye")
+    __slots__ = ("verdicts", "heartbeat_reply", "grants", "stops", "report_ack", "log_request", "goodbye", "prestages")
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_REPLY_FIELD_NUMBER: _ClassVar[int]
     GRANTS_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +51,7 @@ class BrokerMessage(_message.Message):
     REPORT_ACK_FIELD_NUMBER: _ClassVar[int]
     LOG_REQUEST_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    PRESTAGES_FIELD_NUMBER: _ClassVar[int]
     verdicts: Verdicts
     heartbeat_reply: HeartbeatReply
     grants: Grants
@@ -54,7 +59,8 @@ class BrokerMessage(_message.Message):
     report_ack: ReportAck
     log_request: LogRequest
     goodbye: Goodbye
-    def __init__(self, verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., grants: _Optional[_Union[Grants, _Mapping]] = ..., stops: _Optional[_Union[Stops, _Mapping]] = ..., report_ack: _Optional[_Union[ReportAck, _Mapping]] = ..., log_request: _Optional[_Union[LogRequest, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+    prestages: Prestages
+    def __init__(self, verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., grants: _Optional[_Union[Grants, _Mapping]] = ..., stops: _Optional[_Union[Stops, _Mapping]] = ..., report_ack: _Optional[_Union[ReportAck, _Mapping]] = ..., log_request: _Optional[_Union[LogRequest, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., prestages: _Optional[_Union[Prestages, _Mapping]] = ...) -> None: ...
 
 class AttemptId(_message.Message):
     __slots__ = ("job_id", "epoch")
@@ -371,6 +377,64 @@ class LogChunk(_message.Message):
     failure: _job_pb2.Failure
     ranks: int
     def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ..., data: _Optional[bytes] = ..., next_offset: _Optional[int] = ..., at_end: _Optional[bool] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., ranks: _Optional[int] = ...) -> None: ...
+
+class Prestage(_message.Message):
+    __slots__ = ("dataset", "location", "size_bytes", "bytes_per_second", "expires_seconds")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    location: str
+    size_bytes: int
+    bytes_per_second: float
+    expires_seconds: float
+    def __init__(self, dataset: _Optional[str] = ..., location: _Optional[str] = ..., size_bytes: _Optional[int] = ..., bytes_per_second: _Optional[float] = ..., expires_seconds: _Optional[float] = ...) -> None: ...
+
+class Prestages(_message.Message):
+    __slots__ = ("session", "term", "wanted")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    term: int
+    wanted: _containers.RepeatedCompositeFieldContainer[Prestage]
+    def __init__(self, session: _Optional[str] = ..., term: _Optional[int] = ..., wanted: _Optional[_Iterable[_Union[Prestage, _Mapping]]] = ...) -> None: ...
+
+class CacheReport(_message.Message):
+    __slots__ = ("session", "seq", "keys", "bytes_max", "refused")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    seq: int
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    bytes_max: int
+    refused: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ..., bytes_max: _Optional[int] = ..., refused: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StagingProgress(_message.Message):
+    __slots__ = ("id", "done_bytes", "total_bytes")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DONE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    id: AttemptId
+    done_bytes: int
+    total_bytes: int
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., done_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+
+class StagingReport(_message.Message):
+    __slots__ = ("session", "seq", "progress")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    seq: int
+    progress: _containers.RepeatedCompositeFieldContainer[StagingProgress]
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[StagingProgress, _Mapping]]] = ...) -> None: ...
 
 class Goodbye(_message.Message):
     __slots__ = ("code", "message")

@@ -269,6 +269,19 @@ def test_a_program_that_is_not_there(fence: FenceRun) -> None:
     assert len(record["rank_codes"]) == 2
 
 
+def test_a_cgroup_that_cannot_be_entered_starts_nothing(fence: FenceRun) -> None:
+    """What it does where it can: tests/agent/test_cgroups.py."""
+    fence.order("echo ran > ran")
+    order = json.loads(fence.text("order.json")) | {"cgroup": "/no/such/cgroup"}
+    (fence.directory / "order.json").write_text(json.dumps(order))
+    fence.lease()
+    fence.start()
+    record = fence.wait()
+    assert record["reason"] == "LaunchFailed"
+    assert "/no/such/cgroup/cgroup.procs" in record["detail"]
+    assert not (fence.directory / "ran").exists()
+
+
 def test_stop_file_alone_is_seen(fence: FenceRun) -> None:
     fence.order(STUBBORN, grace=0.2)
     fence.lease()

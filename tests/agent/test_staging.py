@@ -129,7 +129,11 @@ def test_a_source_that_is_not_understood(source: str) -> None:
     "location",
     [
         "data/a",
-        "s3://b/a",
+        "s3://b",
+        "s3://b/",
+        "s3://b/a?versionId=1",
+        "s3://user:secret@b/a",
+        "sftp://b/a",
         "file://elsewhere/a",
         "file:///a?b",
         "file:///a%00",

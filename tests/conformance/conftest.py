@@ -1,0 +1,82 @@
+"""A site of each kind, started once; and the small jobs, run on it all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.jobs import JOBS, Ended, run_all
+from tests.conformance.kinds import KINDS, Site
+from tests.conformance.runs import seat
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "always: in the default suite also where jobs are dear")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where jobs are dear the default suite has the most telling ones; `make conformance` all."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "kind" in item.fixturenames:
+            given = item.callspec.params
+            is_job = "ended" in item.fixturenames
+            always = JOBS[given["name"]].always if is_job else item.get_closest_marker("always")
+            if KINDS[given["kind"]].dear and not always:
+                item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def site(kind: str) -> Iterator[Site]:
+    if why := KINDS[kind].missing():
+        pytest.skip(why)
+    with (
+        tempfile.TemporaryDirectory(prefix="suan-") as folder,
+        KINDS[kind].start(Path(folder)) as it,
+    ):
+        yield it
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Of one agent; not made yet."""
+    place = tmp_path / "état 站点"
+    seat(place).mkdir()
+    return place
+
+
+@pytest.fixture(scope="session")
+def ended(
+    request: pytest.FixtureRequest,
+    kind: str,
+    site: Site,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Mapping[str, Ended]:
+    """How the small jobs that are asked for ended on this kind of site."""
+    place = tmp_path_factory.mktemp("jobs") / "état 站点"
+    wanted = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and "ended" in item.fixturenames
+        and item.callspec.params["kind"] == kind
+    ]
+    return asyncio.run(run_all(site, place, wanted))
