@@ -86,14 +86,6 @@ class Planner:
             log.exception("a placement round failed")
             return
         self._scarcity = result.scarcity
-        await self._loop.post(
-            Proposals(
-                result.placements,
-                result.explanations,
-                snapshot.now,
-                result.preemptions,
-                result.prestagings,
-            )
-        )
+        await self._loop.post(Proposals.of(result, snapshot.now))
         if len(result.placements) >= self._policy.placements_max:
             self.wake()

@@ -324,7 +324,7 @@ def _maintenance(memory: Memory, _query: GetMaintenance) -> MaintenanceView | No
 
 def _counters(memory: Memory, _query: Counters) -> tuple[tuple[str, int], ...]:
     ignored = ((reason.value, memory.ignored.get(reason, 0)) for reason in Ignored)
-    return (*ignored, *memory.transfers.counts.named())
+    return (*ignored, *memory.transfers.counts.named(), *memory.rounds.named())
 
 
 def _carried(memory: Memory, _query: GetCarried) -> tuple[float, ...]:

@@ -129,8 +129,9 @@ class ProcessBackend(FiledRuns):
             return
         try:
             cgroup = self._cgroups.make(order)
-            document = json.dumps({**building.order(), "cgroup": str(cgroup)})
-            (building.path / "order.json").write_text(document, "utf-8")
+            new = building.path / "order.json.new"
+            new.write_text(json.dumps({**building.order(), "cgroup": str(cgroup)}), "utf-8")
+            new.replace(building.path / "order.json")
         except OSError as error:
             _LOGGER.warning("%s runs without limits: %s", order.name, error)
 

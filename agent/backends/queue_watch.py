@@ -18,6 +18,7 @@ from agent.backends.judge import NOT_STARTED, Manager, W, is_open_to_doubt, judg
 from agent.backends.prepare import StateDirectory
 from agent.backends.rundir import RunDirectory
 from agent.probes.tools import ProbeFailed
+from agent.supervisor.ignored import LEASE_SECONDS_MAX
 
 ANSWER_SECONDS = 0.1  # between two looks at the nodes' questions …
 LOOK_SECONDS = 0.5  # … and at their records …
@@ -74,13 +75,18 @@ class QueueWatch(Generic[W]):
         return name in self._live
 
     def adopt(self, run: RunDirectory) -> None:
-        """Go on watching a run that was found."""
+        """Go on watching a run that was found.
+
+        The lease of another boot, or of another machine where the agent ran before, says nothing
+        here: then nobody knows what the nodes were answered last, but no lease is longer.
+        """
         now = self._clock()
         self._live[run.name] = now
         if run.wish_to_stop():
             self._stops[run.name] = now + STOP_MARGIN_SECONDS
         lease = layout.lease_of(run)
-        self._alive_until[run.name] = now + (layout.seconds_of(*lease) if lease else 0.0)
+        left = layout.seconds_of(*lease) if lease else LEASE_SECONDS_MAX
+        self._alive_until[run.name] = now + left
 
     def submitting(self, name: str) -> None:
         """Until it is with the manager, nobody judges it by the manager's word."""

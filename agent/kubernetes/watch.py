@@ -19,7 +19,6 @@ from agent.kubernetes.manager import KubernetesManager
 from agent.kubernetes.pod_spec import asks_of, ranktable_of
 from agent.kubernetes.pods import KubernetesWord
 from agent.kubernetes.ranktable import FILE, ranktable
-from agent.supervisor.ignored import LEASE_SECONDS_MAX
 
 
 class KubernetesWatch(QueueWatch[KubernetesWord]):
@@ -29,15 +28,6 @@ class KubernetesWatch(QueueWatch[KubernetesWord]):
 
     def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return (*super().works(), self._manager.pods.run())
-
-    def adopt(self, run: RunDirectory) -> None:
-        """An agent's pod may wake on another node, where the lease it wrote says nothing.
-
-        Then nobody knows what its nodes were answered last: no longer than any lease is.
-        """
-        super().adopt(run)
-        if layout.lease_of(run) is None:
-            self._alive_until[run.name] = self._clock() + LEASE_SECONDS_MAX
 
     def submitted(self, name: str) -> None:
         super().submitted(name)

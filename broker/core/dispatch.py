@@ -21,12 +21,13 @@ def on_proposals(tx: Transaction, event: Proposals) -> Reply:
     """Grant what still holds and keep what the round had to say."""
     quotas = quotas_now(tx.state, tx.memory.accelerators)
     granted = sum(1 for placement in event.placements if _grant(tx, placement, quotas))
-    granted += sum(1 for proposal in event.preemptions if preempt(tx, proposal, quotas))
+    tx.memory.rounds.note(len(event.placements), granted, event.gap)
+    stopped = sum(1 for proposal in event.preemptions if preempt(tx, proposal, quotas))
     for key, explanation in event.explanations:
         _remember(tx, key, explanation, event.decided_at)
     send_ahead(tx, event.prestagings)
     settle(tx)
-    return Done(changed=granted > 0)
+    return Done(changed=granted + stopped > 0)
 
 
 def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from broker.core.data_messages import CacheReport, Prestages, StagingReport
 from broker.core.rows import Bundle, Dataset, Failure, JoinToken, NetworkMap, Record, Spec, Tenant
-from scheduler.model import Explanation, Placement, Pool, Preemption, Prestaging, Site, Slice
+from scheduler.model import Explanation, Placement, Pool, Preemption, Prestaging, Round, Site, Slice
 
 # The versions of the session's protocol that this broker speaks.
 PROTOCOL_MIN, PROTOCOL_MAX = 1, 1
@@ -261,6 +261,19 @@ class Proposals:
     decided_at: float
     preemptions: tuple[Preemption, ...] = ()
     prestagings: tuple[Prestaging, ...] = ()
+    gap: float | None = None  # as in `scheduler.model.Round`
+
+    @classmethod
+    def of(cls, decided: Round, decided_at: float) -> Proposals:
+        """All that a round decided, on a snapshot of `decided_at` (wall seconds)."""
+        return cls(
+            decided.placements,
+            decided.explanations,
+            decided_at,
+            decided.preemptions,
+            decided.prestagings,
+            decided.gap,
+        )
 
 
 @dataclass(frozen=True, slots=True)

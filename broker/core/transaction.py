@@ -22,6 +22,7 @@ from broker.core.lifecycle import (
 from broker.core.limits import Limits
 from broker.core.messages import Grant, Grants, Now, Send, SiteMessage
 from broker.core.presence import SitePresence
+from broker.core.rounds import Rounds
 from broker.core.rows import Attempt, Audit, Delete, Failure, Job, Put, Record, Row, Spec
 from broker.core.state import State
 from broker.core.transfers import Transfers
@@ -56,6 +57,7 @@ class Memory:
     ignored: dict[Ignored, int] = field(default_factory=dict)  # how often, in this term
     transfers: Transfers = field(default_factory=Transfers)
     ahead: Ahead = field(default_factory=Ahead)
+    rounds: Rounds = field(default_factory=Rounds)
 
 
 class Transaction:

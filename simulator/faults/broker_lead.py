@@ -285,7 +285,5 @@ class BrokerLead:
         result = place(snapshot, _POLICY)
         world = self.node.world
         seconds = world.between(0.0, 20.0 if world.chance(0.1) else 0.5)
-        proposals = Proposals(
-            result.placements, result.explanations, snapshot.now, preemptions=result.preemptions
-        )
+        proposals = Proposals.of(result, snapshot.now)
         self.node.later(seconds, lambda: self._put(proposals, None))

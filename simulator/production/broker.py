@@ -107,14 +107,7 @@ class VirtualBroker:
         self._scarcity = result.scarcity
         self.rounds += 1
         self.placements += len(result.placements)
-        proposals = Proposals(
-            result.placements,
-            result.explanations,
-            snapshot.now,
-            result.preemptions,
-            result.prestagings,
-        )
-        return self.hear((proposals,), seconds)
+        return self.hear((Proposals.of(result, snapshot.now),), seconds)
 
 
 def _rows(federation: Federation, workload: Workload) -> list[Row]:

@@ -150,7 +150,7 @@ def counters(client: Client, output: Output) -> None:
     """Count what the broker heard and ignored since its leader began.
 
     Replayed, late, foreign and senseless messages of agents; none of them had an effect.
-    Below them, what became of transfers of inputs.
+    Below them, what became of transfers of inputs and of placement rounds.
     """
     from suan.cli.output import Column
     from suan.codes import COUNTERS

@@ -21,6 +21,7 @@ from broker.core.messages import (
     Verdicts,
 )
 from broker.core.rows import Failure
+from broker.queries import Counters, answer
 from scheduler.model import Slice
 
 
@@ -322,3 +323,16 @@ def test_an_array_runs_no_more_at_once_than_it_asked_for() -> None:
     desk.restart()
     desk.hello("east", held=(running("s1"), running("s2")))
     assert desk.place(*offers) == []
+
+
+def test_rounds_are_counted() -> None:
+    desk = Desk("east")
+    desk.hello("east", pools=(pool_of("east"),))
+    desk.submit("a", "b", spec=spec_of(cards=8))
+    decided = desk.round()
+    desk.step(Proposals.of(decided, desk.wall))
+    assert decided.gap is not None
+    counters = dict(answer(desk.core.memory, Counters()))
+    assert (counters["RoundsDecided"], counters["PlacementsGranted"]) == (1, 1)
+    assert counters["PlacementsProposed"] == len(decided.placements) == 1
+    assert counters["RoundGapPpm"] == round(decided.gap * 1e6) == 0  # eight cards, eight taken

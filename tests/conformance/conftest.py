@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -30,13 +30,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where jobs are dear the default suite has the most telling ones; `make conformance` all."""
+    for item in of_a_kind(items):
+        given = item.callspec.params
+        is_job = "ended" in item.fixturenames
+        always = JOBS[given["name"]].always if is_job else item.get_closest_marker("always")
+        if KINDS[given["kind"]].dear and not always:
+            item.add_marker(pytest.mark.slow)
+
+
+def of_a_kind(items: Iterable[pytest.Item]) -> Iterator[pytest.Function]:
+    """The tests of this folder that run on a site; the hooks see those of all folders."""
+    here = Path(__file__).parent
     for item in items:
-        if isinstance(item, pytest.Function) and "kind" in item.fixturenames:
-            given = item.callspec.params
-            is_job = "ended" in item.fixturenames
-            always = JOBS[given["name"]].always if is_job else item.get_closest_marker("always")
-            if KINDS[given["kind"]].dear and not always:
-                item.add_marker(pytest.mark.slow)
+        if isinstance(item, pytest.Function) and here in item.path.parents:
+            given = getattr(item, "callspec", None)
+            if given is not None and "kind" in given.params:
+                yield item
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -74,9 +83,7 @@ def ended(
     place = tmp_path_factory.mktemp("jobs") / "état 站点"
     wanted = [
         item.callspec.params["name"]
-        for item in request.session.items
-        if isinstance(item, pytest.Function)
-        and "ended" in item.fixturenames
-        and item.callspec.params["kind"] == kind
+        for item in of_a_kind(request.session.items)
+        if "ended" in item.fixturenames and item.callspec.params["kind"] == kind
     ]
     return asyncio.run(run_all(site, place, wanted))

