@@ -29,7 +29,7 @@ test: setup servers ## the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 conformance: setup servers ## the same small jobs on every kind of site
-	@$(BIN)/python -m pytest tests/conformance -m "" $(ARGS)
+	@$(BIN)/python -m pytest tests/conformance tests/agent/test_ray_backend.py -m "" $(ARGS)
 
 check: setup ## style, types, floors between rooms, and the wire
 	@$(BIN)/ruff check --quiet .

@@ -101,6 +101,7 @@ async def test_a_run_from_start_to_forgetting(ray_site: RaySite, state: Path) ->
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_ends_and_their_causes(ray_site: RaySite, state: Path) -> None:
     """Five runs at a time, told apart by their numbers; the agent is away for two of the ends."""
     trap = f'trap "echo bye; exit 0" TERM; {FOR_EVER}'
@@ -151,6 +152,7 @@ async def test_a_gang_meets_and_outlives_the_agent(ray_site: RaySite, state: Pat
     ]
 
 
+@pytest.mark.slow
 async def test_a_gang_ends_whole(ray_site: RaySite, state: Path) -> None:
     async with backend(ray_site, state) as ray:
         wish = order(
@@ -164,7 +166,9 @@ async def test_a_gang_ends_whole(ray_site: RaySite, state: Path) -> None:
         assert (ended.reason, ended.exit_code) == (Reason.EXITED, 3)
 
 
-@pytest.mark.parametrize(("first", "fields"), [(40, {}), (42, OLD)])
+@pytest.mark.parametrize(
+    ("first", "fields"), [(40, {}), pytest.param(42, OLD, marks=pytest.mark.slow)]
+)
 async def test_runs_that_wait(
     ray_site: RaySite, state: Path, first: int, fields: dict[str, Any]
 ) -> None:
@@ -202,7 +206,7 @@ class LostAnswer(RayClient):
         raise ProbeFailed("ToolTimedOut", "Ray gave no answer")
 
 
-@pytest.mark.parametrize("reaches", [True, False])
+@pytest.mark.parametrize("reaches", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_a_submission_without_an_answer(
     ray_site: RaySite, state: Path, reaches: bool
 ) -> None:
@@ -217,6 +221,7 @@ async def test_a_submission_without_an_answer(
             assert await log(ray, wish.name) == "once\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 async def test_an_agent_killed_in_the_middle_of_a_submission(
     ray_site: RaySite, state: Path, after: bool
@@ -233,6 +238,7 @@ async def test_an_agent_killed_in_the_middle_of_a_submission(
         assert await log(ray, ended.name) == ("once\n" if after else "")
 
 
+@pytest.mark.slow
 async def test_a_submission_that_somebody_deletes(ray_site: RaySite, state: Path) -> None:
     """What is left of it here is told to end, and is dead before anybody says so."""
     async with backend(ray_site, state) as ray:
@@ -261,6 +267,7 @@ async def test_ray_refuses(ray_site: RaySite, state: Path) -> None:
         assert await ray.list() == ()
 
 
+@pytest.mark.slow
 async def test_a_node_that_dies(ray_site: RaySite, state: Path) -> None:
     async with backend(ray_site, state) as ray:
         wish = order(

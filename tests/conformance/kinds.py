@@ -72,6 +72,7 @@ class Kind:
     start: Callable[[Path], AbstractContextManager[Site]]  # in a folder of its own
     at: Callable[[str], Site]
     dear: bool = False  # a run takes seconds of processor time to begin
+    lease_seconds: float = 6.0  # in which a run begins, also on a busy machine
 
 
 def die() -> NoReturn:
@@ -237,6 +238,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "process": Kind(str, _process_site, ProcessSite),
         "slurm": Kind(_no_slurm, _slurm_site, SlurmKindSite),
-        "ray": Kind(_no_ray, _ray_site, RayKindSite, dear=True),
+        "ray": Kind(_no_ray, _ray_site, RayKindSite, dear=True, lease_seconds=30.0),
     }
 )

@@ -18,7 +18,7 @@ from agent.backends import BackendRefused, Phase, Reason, RunState, Stream
 from agent.clock import boottime_ns
 from tests.agent.processes import alive, until
 from tests.conformance.dying import READY, RUN
-from tests.conformance.kinds import Site
+from tests.conformance.kinds import KINDS, Site
 from tests.conformance.runs import (
     LOOK_SECONDS,
     lease,
@@ -38,7 +38,6 @@ DAEMON = (
     'setsid sh -c \'trap "" TERM; echo $$ > "$SUAN_OUTPUT_DIR/daemon";'
     " while :; do sleep 0.05; done' & "
 )
-LEASE_SECONDS = 6.0
 
 
 # --- one name, one run ------------------------------------------------------------------
@@ -181,14 +180,15 @@ async def test_a_stop_is_proof_that_all_is_dead(site: Site, state: Path) -> None
     assert (ended.reason, ended.exit_code, ended.signal) == (Reason.STOPPED, 137, 9)
 
 
-async def test_it_lives_as_long_as_its_lease(site: Site, state: Path) -> None:
+async def test_it_lives_as_long_as_its_lease(kind: str, site: Site, state: Path) -> None:
     """Of two runs one is renewed, in time for any node that asks now and then."""
+    seconds = KINDS[kind].lease_seconds
     async with opened(site.backend(state)) as backend:
         kept = order(site, state, STUBBORN, grace_seconds=0.3)
         left = order(site, state, LOOP, epoch=2, grace_seconds=0.3)
-        first_end_ns = boottime_ns() + int(LEASE_SECONDS * 1e9)
-        await backend.submit(kept, lease(LEASE_SECONDS))
-        await backend.submit(left, lease(LEASE_SECONDS / 2))
+        first_end_ns = boottime_ns() + int(seconds * 1e9)
+        await backend.submit(kept, lease(seconds))
+        await backend.submit(left, lease(seconds / 2))
         pid = int(await written(seat(state) / "pid"))
         await backend.renew(kept.name, lease())
         ended = await next_exit(backend)
