@@ -17,7 +17,7 @@ from scheduler.reasons import CODES, FIX_BY, ROW, STATE_CODES, Code
 from scheduler.supply import Supply
 from scheduler.words import detail, lost_because
 
-CANDIDATES_MAX = 12  # per explanation, the chosen ones first
+CANDIDATES_MAX = 8  # per explanation, the chosen ones first
 
 
 def describe(supply: Supply, case: Case, suggestions: tuple[Suggestion, ...] = ()) -> Explanation:
@@ -109,7 +109,8 @@ def _silent(supply: Supply, case: Case) -> list[Rejection]:
 def _candidates(supply: Supply, case: Case) -> tuple[Candidate, ...]:
     """The chosen, then the best of the others, one for each variant in each pool."""
     options = case.options
-    ranked = options.sorted(options.fits | options.waits)
+    variants = max(1, len(options.assessment.ways))
+    ranked = options.sorted(options.fits | options.waits, CANDIDATES_MAX * variants)
     best = case.chosen or dict.fromkeys(ranked[:1])
     reference = next(iter(best), None)
     found: dict[tuple[int, int], Candidate] = {}

@@ -106,7 +106,7 @@ class PlacementRound:
         blocked = 0
         while (at := self.turns.next()) is not None:
             queued = self.snapshot.queue[at]
-            if at not in open_cases and self._is_blocked(queued):
+            if at not in open_cases and (self._room() <= 0 or self._is_blocked(queued)):
                 blocked += 1
                 beyond = blocked > self.policy.blocked_max and queued.key != asked
                 if beyond and not self._is_its_turn(at):

@@ -50,13 +50,16 @@ class Releases:
 
         Where the known releases do not suffice: the default after the last of them.
         """
-        wanted = needed + self.promised
-        enough = self._freed >= wanted[:, None]
-        known = enough[:, -1] if len(enough) else np.zeros(0, np.bool_)
-        at = enough.argmax(axis=1)
-        seconds = self._latest[self._everywhere, at]
-        beyond = self._last + self._default_seconds
-        return np.where(known, seconds, beyond), known
+        seconds, known = np.zeros(len(needed)), np.ones(len(needed), np.bool_)
+        asked = np.flatnonzero(needed > 0)  # who needs no more waits no time
+        if len(asked):
+            wanted = needed[asked] + self.promised[asked]
+            enough = self._freed[asked] >= wanted[:, None]
+            known[asked] = enough[:, -1]
+            at = enough.argmax(axis=1)
+            beyond = self._last[asked] + self._default_seconds
+            seconds[asked] = np.where(enough[:, -1], self._latest[asked, at], beyond)
+        return seconds, known
 
     def gangs_by(self, seconds: Floats, needed: Ints, cards: Ints) -> Ints:
         """[pool]: gangs of `cards` whose cards are free `seconds` from now.

@@ -55,10 +55,18 @@ class Options:
             scarcity_seconds=float(self.scarcity_seconds[at]),
         )
 
-    def sorted(self, mask: Bools) -> list[tuple[int, int]]:
-        """The (way, pool) pairs of `mask`, most wanted first; ties by pool key, then way."""
+    def sorted(self, mask: Bools, first: int = 0) -> list[tuple[int, int]]:
+        """The (way, pool) pairs of `mask`, most wanted first; ties by pool key, then way.
+
+        At least the `first` of them, or all: who needs few saves the sorting of the rest.
+        """
         ways, pools = np.nonzero(mask)
-        keys = [self._column(name)[ways, pools] for name in self._preferences()]
+        names = self._preferences()
+        if 0 < first < len(ways) // 2:
+            wanted = self._column(names[0])[ways, pools]
+            near = np.flatnonzero(wanted <= np.partition(wanted, first)[first])
+            ways, pools = ways[near], pools[near]
+        keys = [self._column(name)[ways, pools] for name in names]
         order = np.lexsort((ways, pools, *reversed(keys)))
         return list(zip(ways[order].tolist(), pools[order].tolist(), strict=True))
 
@@ -85,9 +93,9 @@ def options(
         for name in ("stage_seconds", "run_seconds", "yuan", "kwh")
     )
     missing = [capacity.missing_cards(way, stage[at] + run[at]) for at, way in enumerate(ways)]
-    waited = [releases.wait(needed) for needed in missing]
     missing_cards = np.asarray(_stack(missing, assessment), np.int64)
     free, allowed = missing_cards == 0, assessment.allowed
+    waited = [releases.wait(needed * allowed[at]) for at, needed in enumerate(missing)]
     wait = np.where(free, 0.0, _stack([seconds for seconds, _ in waited], assessment))
     broken = _stack([capacity.broken_cards(way) for way in ways], assessment)
     fragmentation = np.where(free, broken * policy.fragmentation_seconds_per_card, 0.0)

@@ -61,6 +61,7 @@ class Supply:
         self.scarcity = np.ones(len(self))  # how much a run there counts, see `scarcity`
         self._by_model: dict[str, Ints] | None = None
         self._reliability: dict[tuple[int, Checkpoint], Reliability] = {}
+        self._precisions: dict[tuple[str, Precision, tuple[Precision, ...]], str] = {}
         self._masks: dict[object, Bools] = {}
         self._columns: dict[object, Floats] = {}
 
@@ -209,7 +210,12 @@ class Supply:
         self, pool: int, precision: Precision, fallbacks: tuple[Precision, ...] = ()
     ) -> str:
         """The precision that `peak_tflops` is for in one pool; empty: unknown."""
-        return usable_precision(self.accelerators[pool], precision, fallbacks) or ""
+        key = self.pools[pool].accelerator, precision, fallbacks
+        if key not in self._precisions:
+            self._precisions[key] = (
+                usable_precision(self.accelerators[pool], precision, fallbacks) or ""
+            )
+        return self._precisions[key]
 
     def reliability(self, cards: int, checkpoint: Checkpoint) -> Reliability:
         """What failures cost gangs of `cards` in each pool."""
