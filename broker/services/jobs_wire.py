@@ -149,6 +149,7 @@ def _score_to_wire(score: Score) -> jobs_service_pb2.Score:
         kwh=score.kwh,
         fragmentation_seconds=score.fragmentation_seconds,
         basis=_basis_to_wire(score.basis),
+        scarcity_seconds=score.scarcity_seconds,
     )
 
 

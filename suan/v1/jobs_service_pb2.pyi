@@ -171,7 +171,7 @@ class LogsResponse(_message.Message):
     def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("wait_seconds", "stage_seconds", "run_seconds", "yuan", "kwh", "fragmentation_seconds", "basis")
+    __slots__ = ("wait_seconds", "stage_seconds", "run_seconds", "yuan", "kwh", "fragmentation_seconds", "basis", "scarcity_seconds")
     WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     STAGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     RUN_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +179,7 @@ class Score(_message.Message):
     KWH_FIELD_NUMBER: _ClassVar[int]
     FRAGMENTATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
     BASIS_FIELD_NUMBER: _ClassVar[int]
+    SCARCITY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     wait_seconds: float
     stage_seconds: float
     run_seconds: float
@@ -186,7 +187,8 @@ class Score(_message.Message):
     kwh: float
     fragmentation_seconds: float
     basis: Basis
-    def __init__(self, wait_seconds: _Optional[float] = ..., stage_seconds: _Optional[float] = ..., run_seconds: _Optional[float] = ..., yuan: _Optional[float] = ..., kwh: _Optional[float] = ..., fragmentation_seconds: _Optional[float] = ..., basis: _Optional[_Union[Basis, _Mapping]] = ...) -> None: ...
+    scarcity_seconds: float
+    def __init__(self, wait_seconds: _Optional[float] = ..., stage_seconds: _Optional[float] = ..., run_seconds: _Optional[float] = ..., yuan: _Optional[float] = ..., kwh: _Optional[float] = ..., fragmentation_seconds: _Optional[float] = ..., basis: _Optional[_Union[Basis, _Mapping]] = ..., scarcity_seconds: _Optional[float] = ...) -> None: ...
 
 class Basis(_message.Message):
     __slots__ = ("source", "precision", "work_seconds", "learned_factor", "learned_runs", "availability", "checkpoint_every_seconds", "p90_seconds")
