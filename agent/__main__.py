@@ -177,6 +177,31 @@ def pause(config_path: Path, stop_jobs: bool) -> None:
     _set_mode(_config(config_path).state_dir, "paused", stop_jobs)
 
 
+@cli.command()
+@click.option("--pool", default="", help="Whose cards.")
+@click.option("--cards", type=int, help="How many fewer the federation may hold than now.")
+@click.option(
+    "--grace", "grace_seconds", type=float, help="Seconds until all are back; default: the pool's."
+)
+@click.option("--release", is_flag=True, help="Offer them again; of all pools without --pool.")
+@click.pass_obj
+def recall(
+    config_path: Path, pool: str, cards: int | None, grace_seconds: float | None, release: bool
+) -> None:
+    """Take cards back for the site's own jobs, and keep them back. Works with the broker gone."""
+    if release == bool(cards) or not (pool or release):
+        raise click.UsageError("say --pool and --cards, or --release")
+    state_dir = _config(config_path).state_dir
+    if release:
+        pools = _ask(state_dir, {"command": "release", "pool": pool})["pools"]
+        click.echo(f"offered again: {', '.join(pools) or 'nothing was recalled'}", err=True)
+        return
+    request = {"command": "recall", "pool": pool, "cards": cards, "grace_seconds": grace_seconds}
+    within = _ask(state_dir, request)["grace_seconds"]
+    click.echo(f"{cards} cards of {pool} come back within {within:g} s", err=True)
+    click.echo("they stay yours until suan-agent recall --release; see suan-agent status", err=True)
+
+
 @cli.command("show-what-we-send")
 @click.pass_obj
 def show_what_we_send(config_path: Path) -> None:

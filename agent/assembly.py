@@ -122,6 +122,7 @@ def settings_of(config: AgentConfig) -> Settings:
         tenants_allowed=config.tenants_allowed,
         tenants_denied=config.tenants_denied,
         time_limit_seconds_max=config.time_limit_seconds_max,
+        time_zone=config.time_zone,
     )
 
 

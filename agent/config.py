@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 from agent.config_fields import AGENT_FILE, PoolDraft
 from agent.inventory import DeclaredNode, DeclaredPool
 from agent.kubernetes.config import KubernetesConfig
+from agent.policy import PoolPolicy
 from agent.ray.config import RayConfig
 from agent.slurm.config import SlurmConfig
 from suan.catalogue import Catalogue
@@ -87,6 +89,7 @@ class AgentConfig:
     node_address: str = NODE_ADDRESS
     grace_seconds: float = 30.0  # between SIGTERM and SIGKILL, where a job names none
     time_limit_seconds_max: float = 0.0  # 0: none
+    time_zone: tzinfo = UTC  # of the pools' windows
     probe_seconds: float = 30.0  # between two readings of the cards
     internet: str = ""  # what the nodes reach: "none" or "outbound"; "": not stated
     pue: float = 1.3
@@ -122,6 +125,18 @@ class AgentConfig:
         """Where runs and their data are: beside the journal, or where all nodes see them."""
         shared = self.slurm or self.ray or self.kubernetes
         return Path(shared.shared_dir) if shared else self.state_dir
+
+    @property
+    def policies(self) -> Mapping[str, PoolPolicy]:
+        """By pool, where the file names any: what the federation may hold of it, and when."""
+        found = {pool.declared.name: pool.declared.policy for pool in self.pools}
+        if self.slurm:
+            found.update((o.pool or o.partition, o.policy) for o in self.slurm.partitions)
+        if self.ray:
+            found.update((o.pool or o.resource, o.policy) for o in self.ray.pools)
+        if self.kubernetes:
+            found.update((o.name, o.policy) for o in self.kubernetes.pools)
+        return found
 
     @property
     def declared_pools(self) -> tuple[DeclaredPool, ...]:
@@ -260,4 +275,5 @@ def _declared(draft: PoolDraft, address: str) -> DeclaredPool:
         utilisation=draft.utilisation,
         linearity=tuple(sorted(draft.linearity)),
         software=draft.software,
+        policy=draft.policy,
     )

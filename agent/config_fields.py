@@ -22,7 +22,9 @@ from agent.config_values import (
     number,
     pair,
 )
+from agent.config_windows import POLICY_FIELDS, TIME_ZONE, policy_from
 from agent.kubernetes.config import KUBERNETES
+from agent.policy import EVERYTHING, PoolPolicy
 from agent.ray.config import RAY
 from agent.slurm.config import SLURM
 from scheduler.model import Accelerator
@@ -70,6 +72,8 @@ class PoolDraft:
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()
     probe: str = ""
+    share: float = 1.0  # the largest at any time
+    policy: PoolPolicy = EVERYTHING
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -80,7 +84,7 @@ class PoolDraft:
 
 def _pool(**values: Any) -> PoolDraft:
     """A pool whose values agree with each other. Raises Fault."""
-    draft = PoolDraft(**values)
+    draft = PoolDraft(**policy_from(values))
     names = draft.node_names
     if len(set(names)) < len(names):
         raise Fault("DuplicateName", "names a node twice")
@@ -148,6 +152,7 @@ POOL: Record[PoolDraft] = Record(
         ),
         Field("software", ListOf(text(limits.STACK)), "stacks on its nodes, e.g. [cann-8.1]"),
         Field("probe", _words(*PROBE_KINDS), "tool that reads this machine's cards; default: none"),
+        *POLICY_FIELDS,
     ),
 )
 
@@ -204,6 +209,7 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
         ),
         Field("time_limit_seconds_max", number(1, 1e9, "seconds"), "longest job; default: any"),
         Field("probe_seconds", number(1, 86_400, "seconds"), "between readings; default: 30"),
+        Field("time_zone", TIME_ZONE, "of the pools' windows, e.g. Asia/Shanghai; default: UTC"),
         Field("internet", _words("none", "outbound"), "what the nodes reach; default: not stated"),
         Field("pue", number(1.0, 5.0), "power usage effectiveness; default: 1.3"),
         Field("grid_kg_per_kwh", number(0, 5), "kg of CO2 per kWh; default: 0.5703"),

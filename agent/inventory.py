@@ -1,10 +1,14 @@
 """What this site can place now: declared cards, less the faulty, the kept back and the taken.
 
+A pool may have a limit, by the site's policy: then what is taken and what is free stay within
+it together, and the cards beyond it are reserved for the site's own people. What is taken
+when the limit falls stays taken, and is reserved once it is released.
+
 A node has cards, a card has devices (dies); the free ones are counted per supernode as a
 histogram, since sixteen cards on one node and two on each of eight are different offers.
 Pure: no clock, no I/O. The same calls give the same inventory.
 
-`Inventory` changes by `occupy` and `release` alone. New readings of the cards make a new
+`Inventory` changes by `occupy`, `release` and `limit` alone. New readings of the cards make a new
 one, which the caller fills again with what he holds.
 """
 
@@ -15,7 +19,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.backends import NodeShare
-from scheduler.model import Pool, Release, Slice, Supernode
+from agent.inventory_stock import NodeStock, SupernodeStock
+from agent.policy import EVERYTHING, PoolPolicy
+from scheduler.model import Pool, Release, Slice
 
 
 class Refusal(StrEnum):
@@ -51,6 +57,7 @@ class DeclaredPool:
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0  # 0: none but the site's
+    policy: PoolPolicy = EVERYTHING
 
     @property
     def cards(self) -> int:
@@ -65,6 +72,14 @@ class NodeCondition:
     node: str
     faulty: frozenset[int] = frozenset()
     kept_back: frozenset[int] = frozenset()  # in use by the site's own people
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many cards of a pool runs of ours may hold."""
+
+    cards: int
+    opens_at: float = 0.0  # wall seconds, when it will be more; 0: nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,24 @@ class Inventory:
         """Placeable capacity now."""
         return tuple(stock.advertised() for stock in self._pools.values())
 
+    def declared_pools(self) -> tuple[DeclaredPool, ...]:
+        return tuple(stock.declared for stock in self._pools.values())
+
+    def limit(self, pool: str, limit: Limit | None) -> bool:
+        """Whether it is another limit than before; None: there is none."""
+        stock = self._pools.get(pool)
+        return stock is not None and stock.limit(limit)
+
+    def offered(self, pool: str) -> int:
+        """The cards of a pool that are taken or free."""
+        stock = self._pools.get(pool)
+        return stock.taken + stock.free if stock is not None else 0
+
+    def taken(self, pool: str) -> int:
+        """The cards of a pool that are taken."""
+        stock = self._pools.get(pool)
+        return stock.taken if stock is not None else 0
+
     def declared(self, pool: str) -> DeclaredPool | None:
         stock = self._pools.get(pool)
         return stock.declared if stock is not None else None
@@ -140,54 +173,6 @@ class Inventory:
         return stock.occupied(node) if stock is not None else frozenset()
 
 
-class _Node:
-    """One node's cards. `free` = neither taken, faulty nor kept back."""
-
-    __slots__ = ("declared", "taken", "withheld")
-
-    def __init__(self, declared: DeclaredNode, withheld: frozenset[int]) -> None:
-        self.declared = declared
-        self.taken: set[int] = set()
-        self.withheld = withheld
-
-    def free(self, cards_per_node: int) -> list[int]:
-        gone = self.taken | self.withheld
-        return [card for card in range(cards_per_node) if card not in gone]
-
-
-class _SupernodeStock:
-    """The nodes of one supernode, ordered by how many of their cards are free."""
-
-    def __init__(self, name: str, cards_per_node: int) -> None:
-        self.name = name
-        self._cards_per_node = cards_per_node
-        self._buckets: list[dict[str, _Node]] = [{} for _ in range(cards_per_node + 1)]
-        self._advertised: Supernode | None = None
-
-    def put(self, node: _Node) -> None:
-        self._buckets[len(node.free(self._cards_per_node))][node.declared.name] = node
-        self._advertised = None
-
-    def take_out(self, node: _Node) -> None:
-        del self._buckets[len(node.free(self._cards_per_node))][node.declared.name]
-
-    def advertised(self) -> Supernode:
-        if self._advertised is None:
-            self._advertised = Supernode(self.name, tuple(len(bucket) for bucket in self._buckets))
-        return self._advertised
-
-    def pick(self, count: int, cards: int, passed_over: set[str]) -> list[_Node]:
-        """Up to `count` nodes with `cards` free, fullest first."""
-        picked: list[_Node] = []
-        for bucket in self._buckets[cards:]:
-            for node in bucket.values():
-                if len(picked) == count:
-                    return picked
-                if node.declared.name not in passed_over:
-                    picked.append(node)
-        return picked
-
-
 class _PoolStock:
     """One pool: its nodes by name and its supernodes."""
 
@@ -202,8 +187,10 @@ class _PoolStock:
         self._releases = releases
         self._site = site
         self._withheld = 0
-        self._nodes: dict[str, _Node] = {}
-        self._supernodes: dict[str, _SupernodeStock] = {}
+        self.taken = self.free = self._reserved = 0  # cards
+        self._limit: Limit | None = None
+        self._nodes: dict[str, NodeStock] = {}
+        self._supernodes: dict[str, SupernodeStock] = {}
         self._advertised: Pool | None = None
         for node in declared.nodes:
             condition = found.get((declared.name, node.name))
@@ -211,10 +198,10 @@ class _PoolStock:
             withheld = frozenset(card for card in withheld if card < declared.cards_per_node)
             self._withheld += len(withheld)
             stock = self._supernodes.setdefault(
-                node.supernode, _SupernodeStock(node.supernode, declared.cards_per_node)
+                node.supernode, SupernodeStock(node.supernode, declared.cards_per_node)
             )
-            self._nodes[node.name] = _Node(node, withheld)
-            stock.put(self._nodes[node.name])
+            self._nodes[node.name] = NodeStock(node, withheld)
+            self.free += stock.put(self._nodes[node.name])
 
     def advertised(self) -> Pool:
         if self._advertised is None:
@@ -225,7 +212,7 @@ class _PoolStock:
                 accelerator=declared.accelerator,
                 cards_per_node=declared.cards_per_node,
                 cards_total=declared.cards,
-                cards_usable=declared.cards - self._withheld,
+                cards_usable=declared.cards - self._withheld - self._reserved,
                 supernodes=tuple(stock.advertised() for stock in self._supernodes.values()),
                 cpus_per_node=declared.cpus_per_node,
                 memory_gib_per_node=declared.memory_gib_per_node,
@@ -234,9 +221,51 @@ class _PoolStock:
                 linearity=declared.linearity,
                 software=declared.software,
                 time_limit_seconds_max=declared.time_limit_seconds_max,
-                releases=self._releases,
+                releases=self._expected(),
             )
         return self._advertised
+
+    def _expected(self) -> tuple[Release, ...]:
+        """Under a limit what the site's own jobs give back is the site's; what opens is ours."""
+        limit = self._limit
+        if limit is None or limit.cards >= self.declared.cards:
+            return self._releases
+        opens = limit.opens_at > 0 and self._reserved > 0
+        return (Release(self._reserved, limit.opens_at),) if opens else ()
+
+    def limit(self, limit: Limit | None) -> bool:
+        if limit == self._limit:
+            return False
+        self._limit = limit
+        for node in [node for node in self._nodes.values() if node.reserved]:
+            self._reserve(node, ())
+        self._trim(self._nodes.values())
+        self._advertised = None
+        return True
+
+    def _trim(self, nodes: Iterable[NodeStock]) -> None:
+        """Reserve free cards of these nodes, the last first, until the rest is within the limit."""
+        if self._limit is None:
+            return
+        excess = min(self.free, self.free + self.taken - self._limit.cards)
+        if excess <= 0:
+            return
+        for node in reversed(list(nodes)):
+            more = node.free(self.declared.cards_per_node)[-excess:]
+            if more:
+                self._reserve(node, node.reserved.union(more))
+                excess -= len(more)
+            if excess <= 0:
+                return
+
+    def _reserve(self, node: NodeStock, cards: Iterable[int]) -> None:
+        """These cards of the node, and no others."""
+        stock = self._supernodes[node.declared.supernode]
+        self.free -= stock.take_out(node)
+        self._reserved -= len(node.reserved)
+        node.reserved = set(cards)
+        self._reserved += len(node.reserved)
+        self.free += stock.put(node)
 
     def allocate(self, slices: Sequence[Slice]) -> tuple[NodeShare, ...] | Refusal:
         chosen: dict[str, NodeShare] = {}
@@ -253,24 +282,32 @@ class _PoolStock:
         return tuple(chosen.values()) if chosen else Refusal.BAD_SHAPE
 
     def change(self, nodes: Iterable[NodeShare], taken: bool) -> None:
+        changed = []
         for share in nodes:
             node = self._nodes.get(share.name)
             if node is None:
                 continue
             stock = self._supernodes[node.declared.supernode]
-            stock.take_out(node)
+            self.free -= stock.take_out(node)
+            self.taken -= len(node.taken)
             cards = {device // self.declared.dies_per_card for device in share.devices}
             if taken:
                 node.taken |= cards
+                self._reserved -= len(node.reserved & cards)
+                node.reserved -= cards
             else:
                 node.taken -= cards
-            stock.put(node)
+            self.taken += len(node.taken)
+            self.free += stock.put(node)
+            changed.append(node)
+        self._trim(changed)  # of what was released
+        self._trim(self._nodes.values())  # when what was taken is more than the limit
         self._advertised = None
 
     def occupied(self, node: str) -> frozenset[int]:
         return frozenset(self._nodes[node].taken) if node in self._nodes else frozenset()
 
-    def _share(self, node: _Node, cards: int) -> NodeShare:
+    def _share(self, node: NodeStock, cards: int) -> NodeShare:
         dies = self.declared.dies_per_card
         chosen = node.free(self.declared.cards_per_node)[:cards]
         devices = tuple(card * dies + die for card in chosen for die in range(dies))

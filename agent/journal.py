@@ -26,16 +26,18 @@ from agent.supervisor.messages import (
     LeasesRenewed,
     MarkRaised,
     MarksDropped,
+    RecallDropped,
+    RecallPut,
     Record,
     ReportAdded,
     ReportsDropped,
     ReportsNumbered,
     TermRaised,
 )
-from agent.supervisor.values import Attempt, Report
+from agent.supervisor.values import Attempt, Recalled, Report
 from suan.errors import InternalError, SuanError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_MILLISECONDS = 5_000
 
 _SCHEMA = """
@@ -46,7 +48,8 @@ CREATE TABLE attempts (
     name TEXT PRIMARY KEY, job_id TEXT NOT NULL, epoch INTEGER NOT NULL, phase TEXT NOT NULL,
     pool TEXT NOT NULL, nodes TEXT NOT NULL, ranks INTEGER NOT NULL, lease_class TEXT NOT NULL,
     lease_seconds REAL NOT NULL, accepted_at REAL NOT NULL, deadline REAL NOT NULL,
-    stop_reason TEXT NOT NULL
+    stop_reason TEXT NOT NULL, priority INTEGER NOT NULL DEFAULT 0,
+    preemptible INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 CREATE TABLE outbox (
     report_seq INTEGER PRIMARY KEY, name TEXT NOT NULL, job_id TEXT NOT NULL,
@@ -54,10 +57,18 @@ CREATE TABLE outbox (
     outcome TEXT NOT NULL, failure TEXT NOT NULL
 );
 """
+# What makes a journal of the version before into one of this.
+_UPGRADES = {
+    1: """
+ALTER TABLE attempts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN preemptible INTEGER NOT NULL DEFAULT 1;
+"""
+}
 _PUT_MARK = "REPLACE INTO marks VALUES (?, ?, ?)"
-_PUT_ATTEMPT = "REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_ATTEMPT = "REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_REPORT = "REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_FACT = "REPLACE INTO facts VALUES (?, ?)"
+_RECALL = "recall "  # and the pool: the name of a fact
 
 
 class JournalFull(Exception):
@@ -151,6 +162,11 @@ class Journal:
             )
             # A journal that was lost must not number its reports as the lost one did.
             connection.execute(_PUT_FACT, ("report_seq", time.time_ns() // 1_000))
+        elif version < SCHEMA_VERSION:
+            upgrades = "".join(_UPGRADES[old] for old in range(version, SCHEMA_VERSION))
+            connection.executescript(
+                f"BEGIN; {upgrades} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
 
     def _load(self, now: ClockReading) -> Iterator[Record]:
         select = self._connection.execute
@@ -167,6 +183,9 @@ class Journal:
         if shift is not None and facts.get("extended") is not None:
             sent_at, until = json.loads(facts["extended"])
             yield LeasesExtended(sent_at + shift, until + shift)
+        for name, value in facts.items():
+            if name.startswith(_RECALL) and value is not None:
+                yield RecallPut(Recalled(**json.loads(value)))
         # Numbers go on from the last one given, though its report may be long gone.
         yield ReportsNumbered(facts["report_seq"])
         for row in select("SELECT * FROM outbox ORDER BY report_seq"):
@@ -214,6 +233,13 @@ class _Batch:
     def drop_reports(self, record: ReportsDropped) -> None:
         self.reports_dropped = max(self.reports_dropped, record.report_seq)
 
+    def put_recall(self, record: RecallPut) -> None:
+        recalled = record.recalled
+        self.facts[_RECALL + recalled.pool] = json.dumps(asdict(recalled))
+
+    def drop_recall(self, record: RecallDropped) -> None:
+        self.facts[_RECALL + record.pool] = None
+
     def write(self, connection: sqlite3.Connection) -> None:
         many = connection.executemany
         many(_PUT_FACT, self.facts.items())
@@ -240,6 +266,8 @@ _GATHER: dict[type[Record], Any] = {
     ReportAdded: _Batch.add_report,
     ReportsDropped: _Batch.drop_reports,
     ReportsNumbered: _Batch.number_reports,
+    RecallPut: _Batch.put_recall,
+    RecallDropped: _Batch.drop_recall,
 }
 
 

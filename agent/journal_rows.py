@@ -33,11 +33,14 @@ def attempt_row(attempt: Attempt) -> tuple[object, ...]:
         attempt.accepted_at,
         attempt.deadline,
         attempt.stop_reason,
+        attempt.priority,
+        attempt.preemptible,
     )
 
 
 def attempt_of(row: tuple[Any, ...]) -> Attempt:
     name, job_id, epoch, phase, pool, nodes, ranks, lease_class, *rest = row
+    rest[-1] = bool(rest[-1])
     shares = tuple(NodeShare(node, host, tuple(cards)) for node, host, cards in json.loads(nodes))
     return Attempt(
         name, job_id, epoch, Phase(phase), pool, shares, ranks, LeaseClass(lease_class), *rest

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.control import Answer, StandingOrder, write_mode
 from agent.daemon import Daemon
-from agent.supervisor.messages import ModeSet
+from agent.supervisor.messages import CardsRecalled, ModeSet, RecallReleased
 from agent.supervisor.values import Attempt, Mode
 from agent.wire.encode import SiteProfile, encode, readable
 from suan.errors import InvalidRequest, SuanError
@@ -36,6 +36,10 @@ class Operator:
                 return readable(encode(hello, self._profile))
             case "mode":
                 return await self._set_mode(request)
+            case "recall":
+                return self._recall(request)
+            case "release":
+                return self._release(str(request.get("pool") or ""))
             case command:
                 raise InvalidRequest(
                     f"the running agent knows no command {command!r}",
@@ -53,6 +57,34 @@ class Operator:
             warning = f"it will not outlast a restart of the agent: {error}"
         self._daemon.inbox.post(ModeSet(order.mode, order.stop_jobs))
         return {"mode": order.mode.value, "warning": warning}
+
+    def _recall(self, request: Answer) -> Answer:
+        """Raises InvalidRequest (NoSuchPool, RecallNotDeclared, RecallOutOfRange)."""
+        inventory = self._daemon.supervisor.state.inventory
+        pool, cards = str(request.get("pool")), int(request.get("cards") or 0)
+        declared = inventory.declared(pool)
+        if declared is None:
+            names = ", ".join(each.name for each in inventory.declared_pools())
+            message = f"the site has no pool {pool}"
+            raise InvalidRequest(message, f"its pools: {names}", "NoSuchPool")
+        if (recall := declared.policy.recall) is None:
+            message = f"jobs of pool {pool} were not told that its cards may be recalled"
+            hint = "write `recall: {grace_seconds: 600}` into the pool in agent.yaml, and restart"
+            raise InvalidRequest(message, hint, "RecallNotDeclared")
+        grace = float(request.get("grace_seconds") or recall.grace_seconds)
+        if not 1 <= cards <= declared.cards or not grace >= recall.grace_seconds:
+            raise InvalidRequest(
+                f"{cards} cards within {grace:g} s cannot be recalled from pool {pool}",
+                f"it has {declared.cards} cards, and its jobs {recall.grace_seconds:g} s to end",
+                "RecallOutOfRange",
+            )
+        self._daemon.inbox.post(CardsRecalled(pool, cards, grace))
+        return {"pool": pool, "cards": cards, "grace_seconds": grace}
+
+    def _release(self, pool: str) -> Answer:
+        recalls = self._daemon.supervisor.state.recalls
+        self._daemon.inbox.post(RecallReleased(pool))
+        return {"pools": [name for name in recalls if pool in ("", name)]}
 
     def _status(self) -> Answer:
         supervisor, session = self._daemon.supervisor, self._daemon.session
@@ -73,6 +105,7 @@ class Operator:
             "attempts": len(live),
             "outbox": len(state.outbox),
             "ignored": {reason.value: count for reason, count in supervisor.ignored.items()},
+            "recalls": {each.pool: each.cards_max for each in state.recalls.values()},
             "held": [self._shown(attempt, now.elapsed) for attempt in live[:ATTEMPTS_SHOWN_MAX]],
         }
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from agent.backends import BackendRefused, NodeShare, RunOrder, run_name
@@ -24,6 +25,7 @@ from agent.check import Check, Status, existing
 from agent.clock import boot_id, lease_now
 from agent.config import AgentConfig, ProbedPool
 from agent.kubernetes.preflight import kubernetes_checks
+from agent.policy import DAYS, EVERYTHING, in_words, next_change, share_now
 from agent.probes.assess import assess, model_of
 from agent.probes.reading import Readings
 from agent.probes.run import read_cards
@@ -52,7 +54,8 @@ async def preflight(config: AgentConfig, catalogue: Catalogue) -> tuple[Check, .
     else:
         own = await machine_checks(config, catalogue)
     network = await check_network(config.broker)
-    return (*own, check_disk(config.state_dir), check_clock(), network)
+    policy = check_policy(config, time.time())
+    return (*own, policy, check_disk(config.state_dir), check_clock(), network)
 
 
 async def machine_checks(config: AgentConfig, catalogue: Catalogue) -> list[Check]:
@@ -71,6 +74,25 @@ def worst(checks: Iterable[Check]) -> Status:
     """The worst status of all; OK for none."""
     order = list(Status)
     return max((check.status for check in checks), key=order.index, default=Status.OK)
+
+
+def check_policy(config: AgentConfig, wall: float) -> Check:
+    """What the federation may hold, and when; and what that is at `wall`."""
+    said = []
+    for name, policy in config.policies.items():
+        if policy == EVERYTHING:
+            continue
+        now = f"now {share_now(policy, wall, config.time_zone):.0%}"
+        change = next_change(policy, wall, config.time_zone)
+        if change is not None:
+            local = datetime.fromtimestamp(change, config.time_zone)
+            now += f", until {DAYS[local.weekday()]} {local:%H:%M}"
+        said.append(f"pool {name}: {in_words(policy)} ({now})")
+    if not said:
+        return Check("policy", Status.OK, "all cards, at any time; none are recalled")
+    windows = any(policy.windows for policy in config.policies.values())
+    zone = f" [{config.time_zone}]" if windows else ""
+    return Check("policy", Status.OK, "; ".join(said) + zone)
 
 
 # --- the machine --------------------------------------------------------------

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from agent.assembly import profile_of
+from agent.assembly import profile_of, settings_of
 from agent.cluster import cluster_of
 from agent.config import AgentConfig
 from agent.supervisor import State, Supervisor
-from agent.supervisor.values import Moment, Settings
+from agent.supervisor.messages import Tick
+from agent.supervisor.values import Moment
 from agent.wire.encode import encode, readable
 from suan.cli.times import length, moment
 
@@ -26,6 +27,8 @@ def status_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield "journal      cannot be written: no new jobs until the disk has room"
     yield f"attempts     {answer['attempts']}"
     yield f"outbox       {answer['outbox']} reports wait for acknowledgement"
+    for pool, cards in answer["recalls"].items():
+        yield f"recalled     from pool {pool}: runs may hold {cards} cards there"
     if ignored := answer["ignored"]:
         counted = ", ".join(f"{name} {count}" for name, count in sorted(ignored.items()))
         yield f"ignored      {counted}"
@@ -41,8 +44,10 @@ def first_hello(config: AgentConfig) -> dict[str, Any]:
     survey = cluster_of(config, os.environ).survey
     asyncio.run(survey.look(lambda pool, node: frozenset()))
     state = State(survey.inventory(), survey.rules)
-    supervisor = Supervisor(state, Settings(), lambda: 0.5)
-    hello = supervisor.hello("", Moment(0.0, time.time()))
+    supervisor = Supervisor(state, settings_of(config), lambda: 0.5)
+    now = Moment(0.0, time.time())
+    supervisor.handle([Tick()], now)  # what may be offered at this hour
+    hello = supervisor.hello("", now)
     return readable(encode(hello, profile_of(config, "")))
 
 

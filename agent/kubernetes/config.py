@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.config_values import CARD_COUNT, PLACE, TENANT, Model, count, measured, number, pair
+from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.kubernetes.capacity import PoolOffer
 from agent.kubernetes.usage import Toleration
 from scheduler.model import Accelerator
@@ -79,7 +80,7 @@ class KubernetesConfig:
 def _offer(name: str, **values: Any) -> PoolOffer:
     values["linearity"] = tuple(sorted(values.pop("linearity", ())))
     values["labels"] = MappingProxyType(dict(values.pop("labels", ())))
-    return PoolOffer(name, **values)
+    return PoolOffer(name, **policy_from(values))
 
 
 def _mapped(resource: str, model: Accelerator) -> tuple[str, str]:
@@ -137,12 +138,7 @@ OFFER: Record[PoolOffer] = Record(
             foreign=("node_selector", "nodeSelector", "selector", "nodes"),
         ),
         Field("image", text(limits.IMAGE), "container image of its jobs; default: the site's"),
-        Field(
-            "share",
-            number(0.0, 1.0),
-            "of its cards that the federation may hold at most; default: 1",
-            foreign=("fraction", "cards_max"),
-        ),
+        *POLICY_FIELDS,
         Field(
             "supernode_nodes",
             count(1, NODES_MAX, "nodes"),

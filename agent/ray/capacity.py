@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.inventory import DeclaredNode, DeclaredPool
+from agent.policy import EVERYTHING, PoolPolicy
 from agent.ray.read import RayNode, RayView
 from suan.catalogue import Catalogue
 
@@ -75,12 +76,13 @@ class PoolOffer:
 
     resource: str  # "NPU", or "accelerator_type:Ascend910B3"
     pool: str = ""  # its name there; "": made of the resource's
-    share: float = 1.0  # of its cards that the federation may hold at most
+    share: float = 1.0  # of its cards that the federation may hold at most, at any time
     supernode_nodes: int = 0  # nodes of one supernode, in order of name; 0: the label says
     yuan_per_card_hour: float = 0.0
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()  # stacks on its nodes
+    policy: PoolPolicy = EVERYTHING  # when, and how much
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def _declared(
         utilisation=offer.utilisation,
         linearity=offer.linearity,
         software=offer.software,
+        policy=offer.policy,
     )
 
 

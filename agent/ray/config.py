@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.config_values import CARD_COUNT, PLACE, Model, count, measured, number
+from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.ray.capacity import PoolOffer
 from scheduler.model import Accelerator
 from suan.jobspec import limits
@@ -54,7 +55,7 @@ class RayConfig:
 
 def _offer(resource: str, **values: Any) -> PoolOffer:
     values["linearity"] = tuple(sorted(values.pop("linearity", ())))
-    return PoolOffer(resource, **values)
+    return PoolOffer(resource, **policy_from(values))
 
 
 def _bare(resource: str) -> PoolOffer:
@@ -93,12 +94,7 @@ OFFER: Record[PoolOffer] = Record(
             foreign=("name", "accelerator", "type"),
         ),
         Field("pool", text(PLACE), "its name in the federation; default: the resource's"),
-        Field(
-            "share",
-            number(0.0, 1.0),
-            "of its cards that the federation may hold at most; default: 1",
-            foreign=("fraction", "cards_max"),
-        ),
+        *POLICY_FIELDS,
         Field(
             "supernode_nodes",
             count(1, NODES_MAX, "nodes"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from agent.inventory import DeclaredNode, DeclaredPool
+from agent.policy import EVERYTHING, PoolPolicy
 from agent.slurm.from_text import SlurmNode, SlurmPartition, SlurmView
 from agent.slurm.notation import Gres
 from agent.slurm.rules import memory_mib_per_cpu, time_limit_seconds
@@ -32,12 +33,13 @@ class PartitionOffer:
 
     partition: str
     pool: str = ""  # its name there; "": the partition's
-    share: float = 1.0  # of its cards that the federation may hold at most
+    share: float = 1.0  # of its cards that the federation may hold at most, at any time
     supernode_nodes: int = 0  # nodes of one supernode, in Slurm's order; 0: the leaf switch's
     yuan_per_card_hour: float = 0.0
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()  # stacks on its nodes
+    policy: PoolPolicy = EVERYTHING  # when, and how much
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def _declared(
         utilisation=offer.utilisation,
         linearity=offer.linearity,
         software=offer.software,
+        policy=offer.policy,
     )
 
 

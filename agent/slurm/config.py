@@ -21,6 +21,7 @@ from agent.config_values import (
     number,
     pair,
 )
+from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.slurm.capacity import PartitionOffer
 from scheduler.model import Accelerator
 from suan.jobspec import limits
@@ -52,7 +53,7 @@ class SlurmConfig:
 
 def _offer(name: str, **values: Any) -> PartitionOffer:
     values["linearity"] = tuple(sorted(values.pop("linearity", ())))
-    return PartitionOffer(name, **values)
+    return PartitionOffer(name, **policy_from(values))
 
 
 def _bare(name: str) -> PartitionOffer:
@@ -91,12 +92,7 @@ OFFER: Record[PartitionOffer] = Record(
     (
         Field("name", text(PARTITION), "the partition", required=True, foreign=("partition",)),
         Field("pool", text(PLACE), "its name in the federation; default: the partition's"),
-        Field(
-            "share",
-            number(0.0, 1.0),
-            "of its cards that the federation may hold at most; default: 1",
-            foreign=("fraction", "cards_max"),
-        ),
+        *POLICY_FIELDS,
         Field(
             "supernode_nodes",
             count(1, NODES_MAX, "nodes"),

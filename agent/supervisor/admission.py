@@ -129,7 +129,7 @@ def order_of(
         environment=task.environment,
         working_directory=task.working_directory,
         time_limit_seconds=task.time_limit_seconds or _longest(declared, settings),
-        grace_seconds=task.grace_seconds,
+        grace_seconds=_grace(task, declared),
         cpus_per_node=task.cpus_per_node,
         memory_gib_per_node=task.memory_gib_per_node,
         lease_class=grant.lease_class,
@@ -137,6 +137,12 @@ def order_of(
         array_id=grant.array_id,
         array_index=grant.array_index,
     )
+
+
+def _grace(task: Task, declared: DeclaredPool) -> float:
+    """What the job asks for, but no more than within which its cards may be recalled."""
+    recall = declared.policy.recall
+    return task.grace_seconds if recall is None else min(task.grace_seconds, recall.grace_seconds)
 
 
 def _longest(declared: DeclaredPool, settings: Settings) -> float:

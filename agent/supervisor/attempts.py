@@ -112,6 +112,8 @@ class Attempts:
             grant.lease_seconds,
             accepted_at=elapsed,
             deadline=admitted.deadline,
+            priority=admitted.task.priority,
+            preemptible=admitted.task.preemptible,
         )
         self._draft.record(AttemptPut(attempt))
         order = order_of(grant, admitted, self._state.inventory, self._settings)
@@ -209,6 +211,10 @@ class Attempts:
         if not attempt.stop_reason:
             self._draft.record(AttemptPut(replace(attempt, stop_reason=reason)))
         self._draft.effect(StopRun(attempt.name, attempt.stop_reason or reason))
+
+    def give_back(self, attempt: Attempt, reason: str) -> None:
+        """End an attempt that lives, for the site's own reason."""
+        self._stop(attempt, reason)
 
     def stop_all(self, reason: str) -> None:
         for attempt in list(self._state.live()):

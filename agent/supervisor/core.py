@@ -17,6 +17,7 @@ from agent.supervisor.dialogue import Dialogue
 from agent.supervisor.draft import Decision, Draft
 from agent.supervisor.ignored import Ignored
 from agent.supervisor.messages import (
+    CardsRecalled,
     Closed,
     CloseSession,
     Event,
@@ -27,6 +28,7 @@ from agent.supervisor.messages import (
     JournalRecovered,
     ModeSet,
     Opened,
+    RecallReleased,
     ReportsAcknowledged,
     RunEnded,
     RunRefused,
@@ -38,6 +40,7 @@ from agent.supervisor.messages import (
     VerdictsReceived,
 )
 from agent.supervisor.outcomes import CANCELLED, SITE_PAUSED, SUPERSEDED
+from agent.supervisor.policing import Policing
 from agent.supervisor.recovery import compare
 from agent.supervisor.state import State
 from agent.supervisor.values import PROTOCOL_MAX, PROTOCOL_MIN, Mode, Moment, Settings
@@ -51,6 +54,7 @@ class Supervisor:
         self._settings = settings
         self._draft = Draft(state)
         self._attempts = Attempts(state, self._draft, settings)
+        self._policing = Policing(state, self._draft, self._attempts, settings)
         self._dialogue = Dialogue(state, self._draft, settings, jitter)
         self._sweep_due = 0.0
 
@@ -165,7 +169,14 @@ class Supervisor:
 
     def _recount(self, event: InventoryChanged, now: Moment) -> None:
         self.state.change_inventory(event.inventory, event.rules)
+        self._policing.enforce(now)
         self._dialogue.tell_all()
+
+    def _recall(self, event: CardsRecalled, now: Moment) -> None:
+        self._policing.recall(event, now)
+
+    def _release(self, event: RecallReleased, now: Moment) -> None:
+        self._policing.release(event.pool, now)
 
     def _set_mode(self, event: ModeSet, now: Moment) -> None:
         self._attempts.mode = event.mode
@@ -197,6 +208,7 @@ class Supervisor:
             return
         self._sweep_due = now.elapsed + self._settings.sweep_seconds
         self._attempts.expire(now.elapsed)
+        self._policing.enforce(now)
         self._attempts.sweep(now)
         self._dialogue.sweep(now.elapsed)
 
@@ -215,6 +227,8 @@ _HANDLERS: dict[type[Event], Any] = {
     RunsFound: Supervisor._find,
     InventoryChanged: Supervisor._recount,
     ModeSet: Supervisor._set_mode,
+    CardsRecalled: Supervisor._recall,
+    RecallReleased: Supervisor._release,
     JournalFailed: Supervisor._suffer,
     JournalRecovered: Supervisor._recover,
     Tick: Supervisor._tick,

@@ -18,6 +18,7 @@ from agent.supervisor.values import (
     Grant,
     Held,
     Mode,
+    Recalled,
     Report,
     TaskInput,
 )
@@ -129,6 +130,22 @@ class ModeSet:
 
 
 @dataclass(frozen=True, slots=True)
+class CardsRecalled:
+    """The site's own people want cards of a pool."""
+
+    pool: str
+    cards: int  # fewer than may be held now
+    grace_seconds: float  # within which they are to be given back
+
+
+@dataclass(frozen=True, slots=True)
+class RecallReleased:
+    """The site's own people want them no more."""
+
+    pool: str  # "": of every pool
+
+
+@dataclass(frozen=True, slots=True)
 class JournalFailed:
     """Records wait for room on the disk; these launches were therefore not begun."""
 
@@ -159,6 +176,8 @@ Event = (
     | RunsFound
     | InventoryChanged
     | ModeSet
+    | CardsRecalled
+    | RecallReleased
     | JournalFailed
     | JournalRecovered
     | Tick
@@ -239,6 +258,20 @@ class ReportsNumbered:
     report_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class RecallPut:
+    """Cards are kept back, more or others than those of the pool before."""
+
+    recalled: Recalled
+
+
+@dataclass(frozen=True, slots=True)
+class RecallDropped:
+    """They are kept back no more."""
+
+    pool: str
+
+
 Record = (
     TermRaised
     | MarkRaised
@@ -250,6 +283,8 @@ Record = (
     | ReportAdded
     | ReportsDropped
     | ReportsNumbered
+    | RecallPut
+    | RecallDropped
 )
 
 # --- effects ------------------------------------------------------------------

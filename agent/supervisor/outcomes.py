@@ -14,6 +14,7 @@ from agent.supervisor.values import Failure
 CANCELLED, PREEMPTED, SUPERSEDED = "Cancelled", "Preempted", "Superseded"
 LEASE_ENDED, SITE_PAUSED, JOURNAL_LOST = "LeaseEnded", "SitePaused", "JournalLost"
 SITE_PREEMPTED, NOT_STARTED = "SitePreempted", "NotEnoughCards"
+SITE_RECALLED = "SiteRecalled"
 
 # Why a run was asked to end -> outcome, and whose doing it was.
 _STOPPED: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -23,6 +24,7 @@ _STOPPED: Mapping[str, tuple[str, str]] = MappingProxyType(
         PREEMPTED: ("preempted", "broker"),
         SITE_PAUSED: ("preempted", "site"),
         SITE_PREEMPTED: ("preempted", "site"),
+        SITE_RECALLED: ("preempted", "site"),
         NOT_STARTED: ("preempted", "site"),
         LEASE_ENDED: ("lost", "network"),
         JOURNAL_LOST: ("lost", "site"),
@@ -48,6 +50,7 @@ _MESSAGES: Mapping[str, str] = MappingProxyType(
         PREEMPTED: "stopped to make room for another job",
         SITE_PAUSED: "stopped by the site's operator",
         SITE_PREEMPTED: "stopped by the site's cluster manager to make room for its own jobs",
+        SITE_RECALLED: "stopped: the site took its cards back for its own jobs",
         NOT_STARTED: "the site's own jobs were faster; it did not start there",
         LEASE_ENDED: "stopped: the site could not renew its lease in time",
         JOURNAL_LOST: "stopped: the site's agent found it running but had no record of it",

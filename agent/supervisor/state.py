@@ -17,13 +17,15 @@ from agent.supervisor.messages import (
     LeasesRenewed,
     MarkRaised,
     MarksDropped,
+    RecallDropped,
+    RecallPut,
     Record,
     ReportAdded,
     ReportsDropped,
     ReportsNumbered,
     TermRaised,
 )
-from agent.supervisor.values import Attempt, Mark, Report, ReportKind
+from agent.supervisor.values import Attempt, Mark, Recalled, Report, ReportKind
 
 
 class State:
@@ -41,6 +43,7 @@ class State:
         self.concluded: dict[str, int] = {}  # name -> report_seq of its last report there
         self.report_seq = 0  # the last one given
         self.digest = 0
+        self.recalls: dict[str, Recalled] = {}  # by pool
         # What follows is not in the journal: the backend and the next session know it.
         self.kept: dict[str, float] = {}  # ended runs with logs, by name; wall seconds
         self.changed_pools: set[str] = set()  # capacity that was not told yet
@@ -172,6 +175,12 @@ class State:
     def _number_reports(self, record: ReportsNumbered) -> None:
         self.report_seq = max(self.report_seq, record.report_seq)
 
+    def _put_recall(self, record: RecallPut) -> None:
+        self.recalls[record.recalled.pool] = record.recalled
+
+    def _drop_recall(self, record: RecallDropped) -> None:
+        self.recalls.pop(record.pool, None)
+
 
 _APPLIERS: dict[type[Record], Any] = {
     TermRaised: State._raise_term,
@@ -184,4 +193,6 @@ _APPLIERS: dict[type[Record], Any] = {
     ReportAdded: State._add_report,
     ReportsDropped: State._drop_reports,
     ReportsNumbered: State._number_reports,
+    RecallPut: State._put_recall,
+    RecallDropped: State._drop_recall,
 }

@@ -7,6 +7,7 @@ read. Knows names, numbers and text; neither the wire nor the journal.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from math import inf
 
@@ -90,6 +91,8 @@ class Task:
     memory_gib_per_node: float = 0.0  # 0: as much as goes with the cards
     bundle_sha256: str = ""  # to fetch before it starts; "": none
     inputs: tuple[TaskInput, ...] = ()  # to be readable before it starts
+    priority: int = 0
+    preemptible: bool = True  # false: stopped last
 
     @property
     def ranks(self) -> int:
@@ -135,6 +138,8 @@ class Attempt:
     accepted_at: float  # elapsed seconds
     deadline: float  # elapsed seconds: the lease's end as granted, before any renewal
     stop_reason: str = ""  # why it was asked to end; "": it was not
+    priority: int = 0
+    preemptible: bool = True
 
     def at(self, phase: Phase) -> Attempt:
         """This attempt in another phase; spelt out, for it happens to every job."""
@@ -151,6 +156,8 @@ class Attempt:
             self.accepted_at,
             self.deadline,
             self.stop_reason,
+            self.priority,
+            self.preemptible,
         )
 
     @property
@@ -178,6 +185,16 @@ class Mark:
 
     epoch: int
     raised_at: float  # wall seconds, never earlier than that of a mark before it
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Cards of a pool that the site wants for itself."""
+
+    pool: str
+    cards_max: int  # that runs may hold meanwhile
+    stop_at: float  # wall seconds: from then on what holds more is stopped
+    until: float  # wall seconds: until then they are kept back; `NEVER`: until they are released
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +235,7 @@ class Settings:
     tenants_allowed: tuple[str, ...] = ()  # empty: all
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0  # 0: none
+    time_zone: tzinfo = UTC  # of the pools' windows
 
 
 # The versions of the session's protocol that this agent speaks.

@@ -90,4 +90,6 @@ def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task | Failu
         memory_gib_per_node=variant.memory_gib_per_node,
         bundle_sha256=bundle.sha256 if bundle is not None else "",
         inputs=tuple(TaskInput(item.path, item.source, item.writable) for item in spec.inputs),
+        priority=spec.priority,
+        preemptible=spec.preemptible,
     )

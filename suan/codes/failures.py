@@ -28,6 +28,10 @@ FAILURES = {
         "The site's cluster manager stopped the job to make room for the site's own.",
         "Nothing: it is tried again and costs nothing.",
     ),
+    "SiteRecalled": (
+        "The site took its cards back for its own jobs.",
+        "Nothing: it is tried again, from its last checkpoint, and costs nothing.",
+    ),
     "NotEnoughCards": (
         "The cards were taken meanwhile, so the site refused the offer.",
         "Nothing: it is tried again and costs nothing.",

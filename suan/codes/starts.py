@@ -84,6 +84,15 @@ _AGENT = {
         "The agent's identity is of another site than its configuration names.",
         "Correct `site`, or join as that site.",
     ),
+    "NoSuchPool": ("The site has no pool of this name.", "The hint names those that it has."),
+    "RecallNotDeclared": (
+        "The pool's section of agent.yaml says nothing of a recall.",
+        "Write `recall: {grace_seconds: 600}` into it and restart the agent; jobs go on.",
+    ),
+    "RecallOutOfRange": (
+        "The pool has not so many cards, or its jobs may take longer to end.",
+        "Ask for fewer cards, or for at least the pool's `recall.grace_seconds`.",
+    ),
     "JournalTooNew": (
         "The journal was written by a newer agent.",
         "Install that version of suan-agent again, or a newer one.",

@@ -79,6 +79,7 @@ async def test_a_fit_machine(tmp_path: Path, npu_smi: Path) -> None:
         "limits",
         "accelerators p",
         "names",
+        "policy",
         "disk",
         "clock",
         "network",

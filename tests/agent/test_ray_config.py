@@ -10,6 +10,7 @@ import pytest
 from agent.assembly import profile_of
 from agent.cluster import cluster_of
 from agent.config import AgentConfig, load_config
+from agent.policy import PoolPolicy
 from agent.ray.backend import RayBackend
 from agent.ray.capacity import PoolOffer
 from agent.ray.config import OFFER, RAY
@@ -87,6 +88,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
             0.45,
             ((8, 0.99), (64, 0.9)),
             ("cann-8.1",),
+            PoolPolicy(0.5),
         ),
     )
     named = {"DCU": "hygon-k100", "accelerator_type:Ascend910X": "ascend-910b"}

@@ -10,6 +10,7 @@ import pytest
 from agent.assembly import profile_of
 from agent.cluster import cluster_of
 from agent.config import AgentConfig, load_config
+from agent.policy import PoolPolicy
 from agent.slurm.backend import SlurmBackend
 from agent.slurm.capacity import PartitionOffer
 from agent.slurm.config import OFFER, SLURM
@@ -82,7 +83,10 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert (slurm.conf, slurm.python) == ("/etc/slurm/slurm.conf", "/opt/python3.11/bin/python3")
     assert slurm.partitions == (
         PartitionOffer("ascend"),
-        PartitionOffer("dcu_k100", "dcu-train", 0.5, 8, 4.1, 0.45, ((8, 0.99), (64, 0.9))),
+        PartitionOffer(
+            *("dcu_k100", "dcu-train", 0.5, 8, 4.1, 0.45, ((8, 0.99), (64, 0.9))),
+            policy=PoolPolicy(0.5),
+        ),
     )
     assert dict(slurm.accelerators) == {"dcu": "hygon-k100", "npu:a2": "ascend-910b"}
     assert dict(slurm.accounts) == {"team-a": "lab", "team-b/llm": "lab_llm"}
