@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from agent.config_offers import FIGURES
 from agent.config_values import (
     ADDRESS,
     BROKER,
-    CARD_COUNT,
     ENDPOINT,
     NODE_NAME,
     PLACE,
@@ -18,7 +18,6 @@ from agent.config_values import (
     TENANT,
     Model,
     count,
-    measured,
     number,
     pair,
 )
@@ -143,14 +142,7 @@ POOL: Record[PoolDraft] = Record(
             "main memory of a node, GiB",
             foreign=("memory",),
         ),
-        Field("yuan_per_card_hour", number(0, 1e6, "CNY"), "price", foreign=("price", "max_cost")),
-        Field("utilisation", number(0.01, 1.0), "share of peak that real work reaches"),
-        Field(
-            "linearity",
-            MapOf(CARD_COUNT, number(0.01, 1.0), measured),
-            "measured: cards -> fraction of linear speed-up, e.g. {1024: 0.93}",
-        ),
-        Field("software", ListOf(text(limits.STACK)), "stacks on its nodes, e.g. [cann-8.1]"),
+        *FIGURES,
         Field("probe", _words(*PROBE_KINDS), "tool that reads this machine's cards; default: none"),
         *POLICY_FIELDS,
     ),

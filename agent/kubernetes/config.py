@@ -11,13 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_values import CARD_COUNT, PLACE, TENANT, Model, count, measured, number, pair
+from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
+from agent.config_values import PLACE, TENANT, Model, count, number, pair
 from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.kubernetes.capacity import PoolOffer
 from agent.kubernetes.usage import Toleration
-from scheduler.model import Accelerator
 from suan.jobspec import limits
-from suan.jobspec.limits import Fault, TextRule, quoted
+from suan.jobspec.limits import Fault, TextRule
 from suan.jobspec.shapes import Choice, Field, ListOf, MapOf, Record, Scalar, Truth, text
 
 NAMESPACE = TextRule(63, r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "a namespace")
@@ -83,10 +83,6 @@ def _offer(name: str, **values: Any) -> PoolOffer:
     return PoolOffer(name, **policy_from(values))
 
 
-def _mapped(resource: str, model: Accelerator) -> tuple[str, str]:
-    return resource, model.model
-
-
 def toleration_of(written: str) -> Toleration:
     """ "key=value:Effect", where value and effect may be left out."""
     TAINT.verify(written)
@@ -102,10 +98,7 @@ def _kubernetes(
     **values: Any,
 ) -> KubernetesConfig:
     """Raises Fault for what stands twice or does not go together."""
-    names = [offer.name for offer in pools]
-    for name in names:
-        if names.count(name) > 1:
-            raise Fault("DuplicateName", f"names the pool {quoted(name)} twice")
+    each_once("pool", [offer.name for offer in pools])
     if values.get("claim") and values.get("host_path"):
         message = "says both claim and host_path"
         raise Fault("WrongKey", message, "the shared volume is one of the two")
@@ -144,14 +137,7 @@ OFFER: Record[PoolOffer] = Record(
             count(1, NODES_MAX, "nodes"),
             "nodes of one supernode, by name; default: by SuperPoD or HyperNode",
         ),
-        Field("yuan_per_card_hour", number(0, 1e6, "CNY"), "price", foreign=("price",)),
-        Field("utilisation", number(0.01, 1.0), "share of peak that real work reaches"),
-        Field(
-            "linearity",
-            MapOf(CARD_COUNT, number(0.01, 1.0), measured),
-            "measured: cards -> fraction of linear speed-up, e.g. {1024: 0.93}",
-        ),
-        Field("software", ListOf(text(limits.STACK)), "stacks in its image, e.g. [cann-8.1]"),
+        *FIGURES,
     ),
 )
 
@@ -192,7 +178,7 @@ KUBERNETES: Record[KubernetesConfig] = Record(
         Field("pools", ListOf(OFFER, 1, POOLS_MAX), "which nodes are offered; default: all"),
         Field(
             "accelerators",
-            MapOf(CARD, Model(), _mapped),
+            MapOf(CARD, Model(), mapped),
             "resource, resource=chip or chip -> model, e.g. {hygon.com/dcu: hygon-k100}",
             foreign=("resources", "names", "cards"),
         ),
@@ -207,11 +193,6 @@ KUBERNETES: Record[KubernetesConfig] = Record(
             number(0, 86_400, "seconds"),
             "for a node; then another site may have the job; default: 600",
         ),
-        Field(
-            "poll_seconds",
-            number(0.2, 3_600, "seconds"),
-            "between two readings of what is not watched; default: 30",
-            foreign=("query_seconds", "interval"),
-        ),
+        POLL_SECONDS,
     ),
 )

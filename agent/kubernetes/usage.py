@@ -8,15 +8,15 @@ run of ours holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from agent.inventory import NodeCondition
 from agent.kubernetes.capacity import KubernetesPool
 from agent.kubernetes.health import NodeHealth, State
 from agent.kubernetes.objects import Node, Pod, Taint
+from agent.local_use import Held, highest, within_share
 
-Held = Callable[[str, str], Collection[int]]  # of pool and node: the cards that our runs hold
 _REPELLING = ("NoSchedule", "NoExecute")
 
 
@@ -81,7 +81,7 @@ def conditions(
             mine = frozenset(held(name, node.name))
             health_here = health.get(node.name, NodeHealth())
             here.append(_condition(pool, node, mine, local.get(node.name, ()), health_here))
-        found += _within_share(pool, here, held)
+        found += within_share(pool.declared, pool.share, here, held)
     return found
 
 
@@ -108,14 +108,14 @@ def _condition(
     faulty = cards & frozenset(gone)
     # What the device plugin withdrew without a name.
     whole = node.allocatable.get(pool.resource, 0) // dies
-    faulty |= _highest(cards - faulty - mine, len(cards) - whole - len(faulty | cards & drained))
+    faulty |= highest(cards - faulty, mine, len(cards) - whole - len(faulty | cards & drained))
     used, named = 0, set()
     for pod in local:
         used += pod.requests.get(pool.resource, 0)
         named |= {device // dies for device in _devices(pod.annotations.get(pool.resource, ""))}
     free = cards - faulty - mine
     taken = frozenset(named) & free
-    taken |= _highest(free - taken, -(-used // dies) - len(taken))
+    taken |= highest(free, taken, -(-used // dies) - len(taken))
     return NodeCondition(pool.declared.name, node.name, faulty, taken | (cards & drained) - faulty)
 
 
@@ -123,26 +123,3 @@ def _devices(names: str) -> set[int]:
     """ "Ascend910-0,Ascend910-1", as Volcano and the device plugin note on a pod."""
     found = (name.rpartition("-")[2].strip() for name in names.split(","))
     return {int(digits) for digits in found if digits.isdecimal()}
-
-
-def _highest(cards: Collection[int], count: int) -> frozenset[int]:
-    return frozenset(sorted(cards, reverse=True)[: max(0, count)])
-
-
-def _within_share(
-    pool: KubernetesPool, found: Sequence[NodeCondition], held: Held
-) -> Sequence[NodeCondition]:
-    """What runs hold and what is free stay within the share: the last nodes' cards are kept."""
-    if pool.share >= 1:
-        return found
-    cards = frozenset(range(pool.declared.cards_per_node))
-    ours = {each.node: frozenset(held(each.pool, each.node)) for each in found}
-    free = {each.node: cards - each.faulty - each.kept_back - ours[each.node] for each in found}
-    allowed = int(pool.declared.cards * pool.share) - sum(map(len, ours.values()))
-    excess = sum(map(len, free.values())) - max(0, allowed)
-    kept = []
-    for condition in reversed(found):
-        more = _highest(free[condition.node], excess)
-        excess -= len(more)
-        kept.append(replace(condition, kept_back=condition.kept_back | more))
-    return kept[::-1]

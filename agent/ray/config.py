@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_values import CARD_COUNT, PLACE, Model, count, measured, number
+from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
+from agent.config_values import PLACE, Model, count, number
 from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.ray.capacity import PoolOffer
-from scheduler.model import Accelerator
 from suan.jobspec import limits
-from suan.jobspec.limits import Fault, TextRule, quoted
+from suan.jobspec.limits import TextRule
 from suan.jobspec.shapes import Either, Field, ListOf, MapOf, Record, Scalar, text
 
 ADDRESS = TextRule(
@@ -63,23 +63,14 @@ def _bare(resource: str) -> PoolOffer:
     return PoolOffer(resource)
 
 
-def _mapped(resource: str, model: Accelerator) -> tuple[str, str]:
-    return resource, model.model
-
-
 def _ray(
     pools: tuple[PoolOffer, ...] = (),
     accelerators: tuple[tuple[str, str], ...] = (),
     **values: Any,
 ) -> RayConfig:
     """Raises Fault for what stands twice."""
-    for what, names in (
-        ("resource", [offer.resource for offer in pools]),
-        ("pool", [offer.pool for offer in pools if offer.pool]),
-    ):
-        for name in names:
-            if names.count(name) > 1:
-                raise Fault("DuplicateName", f"names the {what} {quoted(name)} twice")
+    each_once("resource", [offer.resource for offer in pools])
+    each_once("pool", [offer.pool for offer in pools if offer.pool])
     return RayConfig(pools=pools, accelerators=MappingProxyType(dict(accelerators)), **values)
 
 
@@ -100,14 +91,7 @@ OFFER: Record[PoolOffer] = Record(
             count(1, NODES_MAX, "nodes"),
             "nodes of one supernode, in order of name; default: all are one",
         ),
-        Field("yuan_per_card_hour", number(0, 1e6, "CNY"), "price", foreign=("price",)),
-        Field("utilisation", number(0.01, 1.0), "share of peak that real work reaches"),
-        Field(
-            "linearity",
-            MapOf(CARD_COUNT, number(0.01, 1.0), measured),
-            "measured: cards -> fraction of linear speed-up, e.g. {1024: 0.93}",
-        ),
-        Field("software", ListOf(text(limits.STACK)), "stacks on its nodes, e.g. [cann-8.1]"),
+        *FIGURES,
     ),
 )
 
@@ -142,7 +126,7 @@ RAY: Record[RayConfig] = Record(
         ),
         Field(
             "accelerators",
-            MapOf(RESOURCE, Model(), _mapped),
+            MapOf(RESOURCE, Model(), mapped),
             "resource -> model, where the nodes do not say it, e.g. {DCU: hygon-k100}",
             foreign=("names", "cards"),
         ),
@@ -157,11 +141,6 @@ RAY: Record[RayConfig] = Record(
             number(0, 86_400, "seconds"),
             "for its nodes; then another site may have the job; default: 600",
         ),
-        Field(
-            "poll_seconds",
-            number(0.5, 3_600, "seconds"),
-            "between two questions to Ray; default: 30",
-            foreign=("query_seconds", "interval"),
-        ),
+        POLL_SECONDS,
     ),
 )

@@ -11,21 +11,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
 from agent.config_values import (
-    CARD_COUNT,
     PLACE,
     TENANT,
     Model,
     count,
-    measured,
     number,
     pair,
 )
 from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.slurm.capacity import PartitionOffer
-from scheduler.model import Accelerator
 from suan.jobspec import limits
-from suan.jobspec.limits import Fault, TextRule, quoted
+from suan.jobspec.limits import TextRule
 from suan.jobspec.shapes import Either, Field, ListOf, MapOf, Record, Scalar, text
 
 PARTITION = TextRule(128, r"[A-Za-z0-9][A-Za-z0-9._-]*", "a partition of Slurm")
@@ -61,10 +59,6 @@ def _bare(name: str) -> PartitionOffer:
     return PartitionOffer(name)
 
 
-def _mapped(gres: str, model: Accelerator) -> tuple[str, str]:
-    return gres, model.model
-
-
 def _slurm(
     partitions: tuple[PartitionOffer, ...] = (),
     accelerators: tuple[tuple[str, str], ...] = (),
@@ -72,13 +66,8 @@ def _slurm(
     **values: Any,
 ) -> SlurmConfig:
     """Raises Fault for what stands twice."""
-    for what, names in (
-        ("partition", [offer.partition for offer in partitions]),
-        ("pool", [offer.pool or offer.partition for offer in partitions]),
-    ):
-        for name in names:
-            if names.count(name) > 1:
-                raise Fault("DuplicateName", f"names the {what} {quoted(name)} twice")
+    each_once("partition", [offer.partition for offer in partitions])
+    each_once("pool", [offer.pool or offer.partition for offer in partitions])
     return SlurmConfig(
         partitions=partitions,
         accelerators=MappingProxyType(dict(accelerators)),
@@ -98,14 +87,7 @@ OFFER: Record[PartitionOffer] = Record(
             count(1, NODES_MAX, "nodes"),
             "nodes of one supernode, in Slurm's order; default: those of a leaf switch",
         ),
-        Field("yuan_per_card_hour", number(0, 1e6, "CNY"), "price", foreign=("price",)),
-        Field("utilisation", number(0.01, 1.0), "share of peak that real work reaches"),
-        Field(
-            "linearity",
-            MapOf(CARD_COUNT, number(0.01, 1.0), measured),
-            "measured: cards -> fraction of linear speed-up, e.g. {1024: 0.93}",
-        ),
-        Field("software", ListOf(text(limits.STACK)), "stacks on its nodes, e.g. [cann-8.1]"),
+        *FIGURES,
     ),
 )
 
@@ -129,7 +111,7 @@ SLURM: Record[SlurmConfig] = Record(
         ),
         Field(
             "accelerators",
-            MapOf(GRES, Model(), _mapped),
+            MapOf(GRES, Model(), mapped),
             "GRES -> model, where the catalogue does not know it, e.g. {dcu: hygon-k100}",
             foreign=("gres", "names", "cards"),
         ),
@@ -145,11 +127,6 @@ SLURM: Record[SlurmConfig] = Record(
             number(0, 86_400, "seconds"),
             "in Slurm's queue; then another site may have the job; default: 600",
         ),
-        Field(
-            "poll_seconds",
-            number(0.5, 3_600, "seconds"),
-            "between two questions to Slurm; default: 30",
-            foreign=("query_seconds", "interval"),
-        ),
+        POLL_SECONDS,
     ),
 )
