@@ -45,6 +45,7 @@ class Trial:
     needs: str  # what a node must have
     unfinished: Callable[[str], Awaitable[str]]  # what the manager says of a run, by name
     give_up: Callable[[str], Awaitable[None]]  # end it there. Raises ProbeFailed
+    seconds_max: float = JOB_SECONDS_MAX
 
 
 async def try_job(
@@ -63,14 +64,14 @@ async def try_job(
         nodes=(share,),
         cards_per_node=1,
         run=_LOOK_AROUND,
-        time_limit_seconds=JOB_SECONDS_MAX,
+        time_limit_seconds=trial.seconds_max,
     )
     place = existing(trial.place)
     try:
         with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as own:
             ended, said, took = await _run(trial, order, backend_in(Path(own)))
     except TimeoutError as late:
-        message = f"a test job did not end within {JOB_SECONDS_MAX:g} s; {late}"
+        message = f"a test job did not end within {trial.seconds_max:g} s; {late}"
         hint = f"if it waited, the site is busy; else see that {trial.needs}"
         return Check("job", Status.WARN, message, hint)
     except (OSError, BackendRefused, ProbeFailed) as error:
@@ -96,8 +97,8 @@ async def _run(trial: Trial, order: RunOrder, backend: Backend) -> tuple[Exit, s
     await backend.open()
     try:
         began = time.monotonic()
-        async with asyncio.timeout(JOB_SECONDS_MAX):
-            await backend.submit(order, lease_now() + JOB_SECONDS_MAX)
+        async with asyncio.timeout(trial.seconds_max):
+            await backend.submit(order, lease_now() + trial.seconds_max)
             ended = await anext(aiter(backend.exits()))
         took = time.monotonic() - began
         said = (await backend.read_log(order.name, 0, Stream.STDOUT, 0, 4096)).data

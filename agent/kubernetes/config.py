@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
+from agent.config_offers import FIGURES, each_once, mapped
 from agent.config_values import PLACE, TENANT, Model, count, number, pair
 from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.kubernetes.capacity import PoolOffer
@@ -193,6 +193,11 @@ KUBERNETES: Record[KubernetesConfig] = Record(
             number(0, 86_400, "seconds"),
             "for a node; then another site may have the job; default: 600",
         ),
-        POLL_SECONDS,
+        Field(
+            "poll_seconds",
+            number(0.2, 3_600, "seconds"),
+            "between two readings of what is not watched; default: 30",
+            foreign=("query_seconds", "interval"),
+        ),
     ),
 )

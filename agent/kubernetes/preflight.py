@@ -6,23 +6,15 @@ the way every job will run; that is all it changes, and nothing of it stays.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import secrets
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent.backends import BackendRefused, Exit, NodeShare, RunOrder, run_name
 from agent.backends.queued import QueuedSettings
 from agent.check import Check, Status
-from agent.clock import lease_now
 from agent.config import AgentConfig
-from agent.inventory import Inventory
 from agent.kubernetes.backend import KubernetesBackend
 from agent.kubernetes.capacity import KubernetesPool
 from agent.kubernetes.client import ApiFailed
@@ -33,14 +25,13 @@ from agent.kubernetes.settings import KubernetesSettings
 from agent.kubernetes.site import kubernetes_survey
 from agent.kubernetes.survey import KubernetesSurvey
 from agent.kubernetes.usage import out_of_service
-from scheduler.model import Slice
+from agent.trial import Trial, try_job
 from suan.disks import file_system
 
 JOB_SECONDS_MAX = 180.0  # for the test job: its image may have to be pulled
 POLL_SECONDS = 2.0  # between two questions while it is under way
 NODES_NAMED_MAX = 3  # in one line
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-WAITING = "a busy site is no fault; run preflight again when a card is free"
 
 
 async def kubernetes_checks(config: AgentConfig, kubernetes: KubernetesConfig) -> list[Check]:
@@ -193,88 +184,41 @@ def check_shared(place: Path) -> Check:
     return Check("shared", Status.OK, f"{place} ({file_system(place)})")
 
 
-# --- a job that is tried -----------------------------------------------------------------
-
-
 async def check_job(config: AgentConfig, survey: KubernetesSurvey) -> Check:
     """Runs a job of nothing on one free card: with the agent's rights, under the fence."""
-    share = _free_card(survey.inventory())
-    if share is None:
-        message = "no card is free now, so no test job was run"
-        return Check("job", Status.WARN, message, WAITING)
-    order = RunOrder(
-        name=(name := run_name(f"preflight-{secrets.token_hex(4)}", 1)),
-        job_id=name.removeprefix("suan-").rpartition("-")[0],
-        epoch=1,
-        site=config.site,
-        nodes=(share,),
-        cards_per_node=1,
-        run="exit 0",
-        time_limit_seconds=JOB_SECONDS_MAX,
-    )
-    try:
-        async with _backend(config, survey) as backend:
-            began = time.monotonic()
-            try:
-                async with asyncio.timeout(JOB_SECONDS_MAX):
-                    await backend.submit(order, lease_now() + JOB_SECONDS_MAX)
-                    ended = await anext(backend.exits())
-            finally:
-                await _removed(backend, name)
-            took = time.monotonic() - began
-    except TimeoutError:
-        message = f"a test job did not end within {JOB_SECONDS_MAX:g} s"
-        return Check("job", Status.WARN, message, "`kubectl describe pod` says what it waits for")
-    except (OSError, BackendRefused, ApiFailed) as error:
-        message = f"a test job could not be put to the cluster: {error}"
-        return Check("job", Status.FAIL, message, "see permissions, and quotas of the namespace")
-    return _judged(ended, share.name, took)
 
-
-@asynccontextmanager
-async def _backend(
-    config: AgentConfig, survey: KubernetesSurvey
-) -> AsyncIterator[KubernetesBackend]:
-    """A backend of its own place on the shared volume, which no other knows."""
-    with tempfile.TemporaryDirectory(dir=config.runs_dir, ignore_cleanup_errors=True) as own:
+    def backend_in(own: Path) -> KubernetesBackend:
+        """Of its own place on the shared volume, which no other knows."""
         held = survey.settings()
-        below = Path(own).relative_to(Path(held.config.shared_dir))
+        below = own.relative_to(Path(held.config.shared_dir))
         volume = held.config.host_path or ("" if held.config.claim else held.config.shared_dir)
         own_config = replace(
             held.config,
-            shared_dir=own,
+            shared_dir=str(own),
             host_path=str(Path(volume) / below) if volume else "",
             sub_path=str(below) if not volume else "",
             poll_seconds=POLL_SECONDS,
         )
         settings = replace(held, config=own_config)
         queued = QueuedSettings({}, config.job_environment, wait_seconds_max=JOB_SECONDS_MAX)
-        backend = KubernetesBackend(Path(own), queued, lambda: settings, survey.api)
-        await backend.open()
-        try:
-            yield backend
-        finally:
-            await backend.close()
+        made.append(KubernetesBackend(own, queued, lambda: settings, survey.api))
+        return made[-1]
 
+    async def unfinished(_name: str) -> str:
+        return "`kubectl describe pod` says what it waits for"
 
-async def _removed(backend: KubernetesBackend, name: str) -> None:
-    with contextlib.suppress(ApiFailed):
-        await backend.remove_job(name)
+    async def give_up(name: str) -> None:
+        await made[-1].remove_job(name)
 
-
-def _judged(ended: Exit, node: str, seconds: float) -> Check:
-    if ended.succeeded:
-        message = f"a test job ran on {node} under the fence and ended in {seconds:.1f} s"
-        return Check("job", Status.OK, message)
-    message = f"a test job on {node} ended with {ended.reason}: {ended.detail or ended.exit_code}"
-    hint = "the image needs kubernetes.python 3.8 or later; the pod must see the shared volume"
-    return Check("job", Status.FAIL, message, hint)
-
-
-def _free_card(inventory: Inventory) -> NodeShare | None:
-    for pool in inventory.pools():
-        for supernode in pool.supernodes:
-            place = inventory.allocate(pool.name, [Slice(supernode.name, 1, 1)])
-            if isinstance(place, tuple):
-                return place[0]
-    return None
+    made: list[KubernetesBackend] = []
+    trial = Trial(
+        site=config.site,
+        place=config.runs_dir,
+        internet=config.internet,
+        by_hand="`kubectl create job`",
+        needs="the image has kubernetes.python 3.8 or later and its pods see the shared volume",
+        unfinished=unfinished,
+        give_up=give_up,
+        seconds_max=JOB_SECONDS_MAX,
+    )
+    return await try_job(trial, survey.inventory(), backend_in)
