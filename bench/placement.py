@@ -168,10 +168,7 @@ def main() -> None:
     routes = Routes(snapshot.network)
     ours, placed = timed(
         asked.repeat,
-        lambda: [
-            p.score.stage_seconds + p.score.run_seconds
-            for p in place(snapshot, routes=routes).placements
-        ],
+        lambda: [p.score.stage_seconds + p.score.run_seconds for p in place(snapshot).placements],
     )
     plain, rival = timed(1, lambda: greedy(snapshot, routes))
     print(f"{asked.jobs} jobs in {asked.classes} classes, {asked.pools} pools, seed {asked.seed}")

@@ -25,12 +25,13 @@ from bench.quality_rivals import market, relaxed
 from broker import ray_settings
 from scheduler.arrays import Floats, Ints
 from scheduler.kernel import decide
+from scheduler.memo import Memo
 from scheduler.merge import merge, policy_for, split
 from scheduler.model import Policy, Round, Snapshot
-from scheduler.network import Routes
 from scheduler.placement import place
 from scheduler.prices import auction
 
+PLANNED = Policy(explain_waiting=False)  # as the planner has it
 RESOURCES = 8
 RAY_SITES, RAY_JOBS = 200, 1_000
 LOAD = 1.2  # of the kernel's sites
@@ -51,11 +52,11 @@ def line(name: str, decisions: float, seconds: float, remark: str = "") -> str:
 
 
 def rounds(snapshot: Snapshot, jobs: int, repeat: int) -> Iterator[str]:
-    """The product's round, with routes kept as a planner keeps them."""
-    routes = Routes(snapshot.network)
+    """The product's round, with what a planner keeps between rounds."""
+    memo = Memo()
     found: list[Round] = []
-    cold = of_cpu(lambda: found.append(place(snapshot, routes=routes)))
-    kept = of_cpu(lambda: place(snapshot, routes=routes), repeat)
+    cold = of_cpu(lambda: found.append(place(snapshot, PLANNED, memo)))
+    kept = of_cpu(lambda: place(snapshot, PLANNED, memo), repeat)
     candidates = sum(len(told.candidates) for _, told in found[0].explanations)
     told = f"{len(found[0].placements)} placed, {candidates} candidates told"
     yield line("place, first round", jobs, cold, told)

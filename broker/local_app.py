@@ -15,6 +15,7 @@ from dataclasses import asdict
 from broker.collector import spare_the_rows
 from broker.config import Config
 from broker.gateway import Gateway, Listen
+from broker.kept_logs.store import KeptLogs
 from broker.leader import Leader
 from broker.leadership import win
 from broker.planner import place_here
@@ -27,6 +28,7 @@ from suan import catalogue
 
 READY_FILE = "ready"
 STORE_FILE = "broker.sqlite"
+LOGS_DIRECTORY = "logs"
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,21 @@ def open_store(config: Config) -> Store:
 
     federation = load_broker_identity(config.identity).principal.federation
     return EtcdStore(config.etcd.settings(federation), stored_spec)
+
+
+def open_kept_logs(config: Config) -> KeptLogs | None:
+    """Where the output lies that sites send; None where the disk does not take it.
+
+    On this machine, also when the store is etcd: another broker that leads later has not got
+    it, unless `logs_dir` is a directory that all of them see.
+    """
+    limits = config.limits
+    directory = config.logs_dir or config.state_dir / LOGS_DIRECTORY
+    try:
+        return KeptLogs(directory, limits.kept_logs_bytes_max, limits.kept_log_seconds)
+    except OSError as error:
+        log.error("no output of jobs is kept here: %s", error)
+        return None
 
 
 def forget_ready(config: Config) -> None:
@@ -103,7 +120,10 @@ async def _live(config: Config, gateway: Gateway, ready: Ready) -> None:
             await ready(listen)
         while True:
             lead = await win(store)
-            leader = Leader(store, lead, accelerators(), place_here, config.limits)
+            kept_logs = open_kept_logs(config)
+            leader = Leader(
+                store, lead, accelerators(), place_here(), config.limits, kept_logs=kept_logs
+            )
             spare_the_rows()
             leader.attach(gateway.name, gateway.sessions.deliver)
             await gateway.lead(leader)

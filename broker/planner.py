@@ -11,11 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from broker.core.messages import Proposals
 from broker.core.snapshot import take_snapshot
 from broker.loop import Loop
+from scheduler.memo import Memo
 from scheduler.model import Accelerator, Demand, Policy, Round, Scarcity, Snapshot
 from scheduler.placement import place
 
@@ -27,9 +27,14 @@ REST = 2.0  # times the length of a round until the next: rounds leave room for 
 IDLE_ROUND_SECONDS = 1.0  # a class that had to wait is looked at again so often
 
 
-async def place_here(snapshot: Snapshot, policy: Policy) -> Round:
-    """Run the round on a thread, so that heartbeats are answered meanwhile."""
-    return await asyncio.get_running_loop().run_in_executor(None, partial(place, snapshot, policy))
+def place_here() -> Place:
+    """Rounds on a thread, so that heartbeats are answered meanwhile; one after the other."""
+    memo = Memo()
+
+    async def decide(snapshot: Snapshot, policy: Policy) -> Round:
+        return await asyncio.to_thread(place, snapshot, policy, memo)
+
+    return decide
 
 
 class Planner:
@@ -45,7 +50,8 @@ class Planner:
     ) -> None:
         self._loop = loop
         self._accelerators = accelerators
-        self._policy = policy
+        # A class that waits is explained when somebody asks, from the present of then.
+        self._policy = replace(policy, explain_waiting=False)
         self._place = place
         self._round_seconds = round_seconds  # the shortest time between two rounds
         self._scarcity = Scarcity()  # begins anew with each leader: no decision rests on it

@@ -47,7 +47,8 @@ class Allowances:
             never = way.cards > ever
             failed[at, ROW[Code.QUOTA_TOO_SMALL]] = never & matches[at]
             failed[at, ROW[Code.QUOTA_EXHAUSTED]] = (way.cards > now) & ~never & matches[at]
-        return replace(assessment, failed=failed)
+        allowed = ~np.asarray(failed.any(axis=1), np.bool_)
+        return replace(assessment, failed=failed, allowed=allowed)
 
     def _cards(self, queued: QueueClass, held: bool) -> Floats:
         """[pool]: cards that the class may have there, by its model."""

@@ -56,12 +56,21 @@ class Forecast:
         gbps = self.entry_gbps[:, list(links)].min(axis=1)
         return float(self.drained(gbps[None], np.array([size_bytes * 8e-9]))[0])
 
-    def drained(self, gbps: Floats, gigabits: Floats) -> Floats:
-        """Seconds until `gigabits[…]` are through at `gbps[…, interval]`; the last has no end."""
-        begins = self.begins - self.begins[0]
-        moved = np.zeros((*gigabits.shape, len(begins)))  # until the begin of each interval
+    def moved(self, gbps: Floats) -> Floats:
+        """Gigabits that are through at `gbps[…, interval]` by the begin of each interval."""
+        moved = np.zeros(gbps.shape)
         paces = np.minimum(gbps[..., :-1], _NO_BOUND)
-        moved[..., 1:] = np.cumsum(paces * np.diff(begins), axis=-1)
+        np.cumsum(paces * np.diff(self.begins), axis=-1, out=moved[..., 1:])
+        return moved
+
+    def drained(self, gbps: Floats, gigabits: Floats, moved: Floats | None = None) -> Floats:
+        """Seconds until `gigabits[…]` are through at `gbps[…, interval]`; the last has no end.
+
+        `moved` is that of the same `gbps`, where the caller has it.
+        """
+        begins = self.begins - self.begins[0]
+        moved = self.moved(gbps) if moved is None else moved
+        moved = np.broadcast_to(moved, (*gigabits.shape, len(begins)))
         at = (moved[..., 1:] < gigabits[..., None]).sum(axis=-1)
         rest = gigabits - np.take_along_axis(moved, at[..., None], axis=-1)[..., 0]
         rates = np.broadcast_to(gbps, moved.shape)

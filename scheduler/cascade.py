@@ -28,7 +28,7 @@ def describe(supply: Supply, case: Case, suggestions: tuple[Suggestion, ...] = (
     if not len(supply) and not silent:
         rejections.append(_rejection(Code.NO_POOLS, 0, (), "no site has offered cards yet"))
     return Explanation(
-        verdict=_verdict(supply, case, bool(silent)),
+        verdict=verdict(supply, case),
         examined_pools=len(supply),
         examined_cards=int(supply.total.sum()),
         rejections=tuple(rejections),
@@ -37,11 +37,12 @@ def describe(supply: Supply, case: Case, suggestions: tuple[Suggestion, ...] = (
     )
 
 
-def _verdict(supply: Supply, case: Case, silent: bool) -> Verdict:
+def verdict(supply: Supply, case: Case) -> Verdict:
+    """In a word what the round has for the class."""
     if case.chosen:
         return Verdict.PLACED
-    possible = silent or not len(supply) or case.options.assessment.could_ever.any()
-    return Verdict.WAIT if possible else Verdict.NEVER
+    possible = not len(supply) or case.options.assessment.could_ever.any()
+    return Verdict.WAIT if possible or _silent(supply, case) else Verdict.NEVER
 
 
 def _rejections(supply: Supply, case: Case) -> list[Rejection]:

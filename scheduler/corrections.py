@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from scheduler.model import Correction
 
@@ -48,6 +49,29 @@ class Trust:
     def p90_factor(self) -> float:
         """Of the corrected estimate: nine in ten runs end within it, if errors are log-normal."""
         return math.exp(min(NORMAL_P90 * self.deviation, math.log(FACTOR_MAX)))
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What finished runs of a tenant's job family taught, by accelerator model; "": of all."""
+
+    rows: Mapping[str, Correction] = field(default_factory=dict)
+    _factors: dict[tuple[tuple[str, str], ...], list[float]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def trust(self, model: str, source: str) -> Trust:
+        """What it says of an estimate from `source` on a model."""
+        return trust(source, self.rows.get(model), self.rows.get(""))
+
+    def factors(self, estimates: tuple[tuple[str, str], ...]) -> list[float]:
+        """By how much longer such runs have been, for each (model, source)."""
+        if estimates not in self._factors:
+            self._factors[estimates] = [self.trust(*each).factor for each in estimates]
+        return self._factors[estimates]
+
+
+NOTHING = Past()  # nobody has run yet
 
 
 def family_of(name: str) -> str:

@@ -6,10 +6,10 @@ start, and tells at the end what the next round should know and how much was mis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
 from scheduler.arrays import Ints
-from scheduler.length import Length
+from scheduler.length import Wishes
 from scheduler.model import Scarcity, Snapshot
 from scheduler.scarcity import Backlog, drifted
 from scheduler.supply import Supply
@@ -20,24 +20,21 @@ class Economy:
     """The running account of one round."""
 
     def __init__(
-        self,
-        snapshot: Snapshot,
-        supply: Supply,
-        cards_free: Ints,
-        runs: Sequence[tuple[Length, ...]],
+        self, snapshot: Snapshot, supply: Supply, cards_free: Ints, wishes: Wishes
     ) -> None:
-        """`cards_free`: by pool; `runs`: of each class, on the models that it may have.
+        """`cards_free`: by pool; `wishes`: what each class may run on, of the supply's models.
 
         From here on the supply knows how scarce its models are.
         """
-        self._now, self._runs = snapshot.now, runs
+        self._now, self._wishes = snapshot.now, wishes
         self._models = [pool.accelerator for pool in supply.pools]
         self._factors = drifted(snapshot.scarcity, snapshot.now)
         supply.weigh(self._factors)
         self._backlog = Backlog(supply, snapshot.running, snapshot.now)
-        self._left = [max(queued.queued, len(queued.jobs)) for queued in snapshot.queue]
+        left = [max(queued.queued, len(queued.jobs)) for queued in snapshot.queue]
+        self._left = np.array(left, np.int64)
         free = {model: int(cards_free[at].sum()) for model, at in supply.by_model().items()}
-        self._market = Market.of(runs, self._left, free, self._factors)
+        self._market = Market.of(wishes, self._left, free, self._factors)
         self.worth = 0.0  # of what was started, see `worth`
 
     def start(self, at: int, pool: int, gangs: int, cards: int, seconds: float) -> None:
@@ -52,5 +49,4 @@ class Economy:
 
     def scarcity(self) -> Scarcity:
         """What is left to the next round."""
-        waiting = zip(self._runs, self._left, strict=True)
-        return self._backlog.scarcity(self._factors, waiting, self._now)
+        return self._backlog.scarcity(self._factors, self._wishes, self._left, self._now)

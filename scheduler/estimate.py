@@ -2,9 +2,10 @@
 
     finish = wait + stage + work ÷ (cards × peak × utilisation × linearity) ÷ availability
 
-This module estimates everything but the wait: `runtime` from the work, times what past runs
-taught (`corrections`), divided by `availability`. Arrays run over the pools of a `Supply`;
-times in seconds, money in yuan, energy in kWh.
+This module estimates everything but the wait and the data: `runtime` from the work, times what
+past runs taught (`corrections`), divided by `availability`. It rests on the fleet and on those
+corrections alone, so that it stands from round to round. Arrays run over ways and pools; times
+in seconds, money in yuan, energy in kWh.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 
 from scheduler.arrays import Floats
 from scheduler.availability import Outlook
-from scheduler.corrections import Trust, trust
+from scheduler.corrections import NOTHING, Past
+from scheduler.fleet import Fleet
 from scheduler.model import Basis, Demand, Policy, Variant
 from scheduler.runtime import RUN_SECONDS_MAX, Runtime, runtime
-from scheduler.staging import Staging
+from scheduler.shape import Way
 from scheduler.supply import Supply
 
 _SECONDS_PER_HOUR = 3600.0
@@ -28,22 +30,23 @@ _SECONDS_PER_HOUR = 3600.0
 class Run:
     """The run of one variant in every pool, and all that it rests on."""
 
-    supply: Supply
+    fleet: Fleet
     demand: Demand
-    tenant: str
+    past: Past
     undisturbed: Runtime
+    sources: tuple[tuple[str, str], ...]  # of each model and what the estimate there rests on
     outlook: Outlook
     seconds: Floats  # expected: half of such runs end within
 
     def basis(self, pool: int, slowdown: float = 1.0) -> Basis:
         """What the estimate in one pool rests on, when the layout is so much slower."""
         source = self.undisturbed.source(pool)
-        past = trust_in(self.supply, self.demand, self.tenant, pool, source)
+        past = self.past.trust(str(self.fleet.models_here[pool]), source)
         seconds, work = float(self.seconds[pool]) * slowdown, self.demand.work
         peak_needed = work.stated and source != "measured"
         return Basis(
             source=source,
-            precision=self.supply.precision_used(pool, work.precision, work.fallbacks)
+            precision=self.fleet.precision_used(pool, work.precision, work.fallbacks)
             if peak_needed
             else "",
             work_seconds=float(self.undisturbed.seconds[pool]) * slowdown,
@@ -56,49 +59,57 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """One variant in every pool, without the wait."""
+class Estimates:
+    """The ways of a demand in every pool, [way, pool], without wait and data."""
 
-    stage_seconds: Floats  # inf: the data cannot get there
+    ways: tuple[Way, ...]
+    runs: tuple[Run, ...]  # by variant
     run_seconds: Floats
-    yuan: Floats
+    yuan: Floats  # for the cards
     kwh: Floats
-    run: Run
-    slowdown: float = 1.0
 
-    def slowed(self, factor: float) -> Estimate:
-        """The same when the run takes `factor` times as long; transfers are a small part."""
-        return Estimate(
-            self.stage_seconds,
-            self.run_seconds * factor,
-            self.yuan * factor,
-            self.kwh * factor,
-            self.run,
-            self.slowdown * factor,
-        )
-
-    def basis(self, pool: int) -> Basis:
-        """What the run in one pool rests on."""
-        return self.run.basis(pool, self.slowdown)
+    def basis(self, way: int, pool: int) -> Basis:
+        """What the run of one way in one pool rests on."""
+        layout = self.ways[way]
+        return self.runs[layout.variant].basis(pool, layout.slowdown)
 
 
 def estimate(
-    supply: Supply,
-    demand: Demand,
-    variant: Variant,
-    staging: Staging,
-    policy: Policy,
-    tenant: str = "",
-) -> Estimate:
-    """Estimate `variant` of a `demand` of `tenant` in every pool."""
-    run = run_of(supply, demand, variant, policy, tenant)
-    card_hours = run.seconds * variant.cards / _SECONDS_PER_HOUR
-    return Estimate(
-        stage_seconds=staging.seconds,
-        run_seconds=run.seconds,
-        yuan=card_hours * supply.yuan_per_card_hour + staging.yuan,
-        kwh=card_hours * supply.watts / 1000.0 * supply.pue,
-        run=run,
+    fleet: Fleet, demand: Demand, ways: tuple[Way, ...], policy: Policy, past: Past
+) -> Estimates:
+    """Estimate all `ways` of a demand in every pool; a slower layout takes longer throughout."""
+    runs = tuple(_run(fleet, demand, variant, policy, past) for variant in demand.variants)
+    return _of_ways(fleet, demand, ways, runs)
+
+
+def learned(known: Estimates, past: Past) -> Estimates:
+    """The same estimates by what past runs have taught since."""
+    first = known.runs[0] if known.runs else None
+    if first is None:
+        return known
+    pairs = zip(first.demand.variants, known.runs, strict=True)
+    runs = tuple(
+        _expected(run.fleet, run.demand, variant, run.undisturbed, run.sources, past)
+        for variant, run in pairs
+    )
+    return _of_ways(first.fleet, first.demand, known.ways, runs)
+
+
+def _of_ways(
+    fleet: Fleet, demand: Demand, ways: tuple[Way, ...], runs: tuple[Run, ...]
+) -> Estimates:
+    seconds = np.empty((len(ways), len(fleet)))
+    cards = np.empty((len(ways), 1))
+    for at, way in enumerate(ways):
+        np.multiply(runs[way.variant].seconds, way.slowdown, out=seconds[at])
+        cards[at] = demand.variants[way.variant].cards
+    card_hours = seconds * cards / _SECONDS_PER_HOUR
+    return Estimates(
+        ways=ways,
+        runs=runs,
+        run_seconds=seconds,
+        yuan=card_hours * fleet.yuan_per_card_hour,
+        kwh=card_hours * fleet.watts / 1000.0 * fleet.pue,
     )
 
 
@@ -106,12 +117,32 @@ def run_of(
     supply: Supply, demand: Demand, variant: Variant, policy: Policy, tenant: str = ""
 ) -> Run:
     """Expected run in each pool: past runs, lost work and checkpoints included."""
-    undisturbed = runtime(supply, demand, variant, policy)
-    factor = _learned_factor(supply, demand, tenant, undisturbed)
-    seconds = undisturbed.seconds * factor
-    outlook = supply.reliability(max(1, variant.cards), demand.checkpoint).outlook(seconds)
+    return _run(supply, demand, variant, policy, past_of(supply, demand, tenant))
+
+
+def _run(fleet: Fleet, demand: Demand, variant: Variant, policy: Policy, past: Past) -> Run:
+    undisturbed = runtime(fleet, demand, variant, policy)
+    # one source for all pools of a model, since what it rests on are the model's figures
+    firsts = ((model, int(pools[0])) for model, pools in fleet.by_model().items())
+    sources = tuple((model, undisturbed.source(first)) for model, first in firsts)
+    return _expected(fleet, demand, variant, undisturbed, sources, past)
+
+
+def _expected(
+    fleet: Fleet,
+    demand: Demand,
+    variant: Variant,
+    undisturbed: Runtime,
+    sources: tuple[tuple[str, str], ...],
+    past: Past,
+) -> Run:
+    """An undisturbed run with what past runs taught, and failures."""
+    seconds = undisturbed.seconds
+    if past.rows:
+        seconds = seconds * np.array(past.factors(sources))[fleet.model_of]
+    outlook = fleet.reliability(max(1, variant.cards), demand.checkpoint).outlook(seconds)
     expected = np.minimum(seconds / outlook.availability, RUN_SECONDS_MAX)
-    return Run(supply, demand, tenant, undisturbed, outlook, expected)
+    return Run(fleet, demand, past, undisturbed, sources, outlook, expected)
 
 
 def run_seconds(
@@ -121,22 +152,6 @@ def run_seconds(
     return run_of(supply, demand, variant, policy, tenant).seconds
 
 
-def trust_in(supply: Supply, demand: Demand, tenant: str, pool: int, source: str) -> Trust:
-    """What past runs of the demand's family say of an estimate in one pool."""
-    past = supply.corrections.get((tenant, demand.family)) if demand.family else None
-    if past is None:
-        return trust(source, None)
-    return trust(source, past.get(supply.pools[pool].accelerator), past.get(""))
-
-
-def _learned_factor(supply: Supply, demand: Demand, tenant: str, undisturbed: Runtime) -> Floats:
-    """[pool]: by how much longer such runs have been than estimated; 1 where nothing is known."""
-    factor = np.ones(len(supply))
-    if not demand.family or (tenant, demand.family) not in supply.corrections:
-        return factor
-    for pools in supply.by_model().values():
-        # one source for all pools of a model, since what it rests on are the model's figures
-        first = int(pools[0])
-        past = trust_in(supply, demand, tenant, first, undisturbed.source(first))
-        factor[pools] = past.factor
-    return factor
+def past_of(supply: Supply, demand: Demand, tenant: str) -> Past:
+    """What past runs of the demand's family taught."""
+    return supply.pasts.get((tenant, demand.family), NOTHING) if demand.family else NOTHING

@@ -2,18 +2,21 @@
 
 All conditions are checked for every pool, so that all blocking reasons are known and
 not only the last. A pool that fails only conditions that time may mend can hold the
-job one day. Whether cards are free now is not asked here but of `capacity`.
+job one day. Whether cards are free now is not asked here but of `capacity`. What rests on
+the fleet alone is a `Prospect`, which stands from round to round; the rest is added each time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from scheduler.arrays import Bools, Ints
-from scheduler.estimate import Estimate, estimate
+from scheduler.arrays import Bools, Floats, Ints
+from scheduler.corrections import NOTHING, Past
+from scheduler.estimate import Estimates, estimate, learned
+from scheduler.fleet import Fleet
 from scheduler.model import Demand, Hold, Policy, Site, SiteState
 from scheduler.reasons import CODES, PERMANENT_COUNT, ROW, STATE_CODES, Code
 from scheduler.shape import Way, ways_of
@@ -24,26 +27,39 @@ _ACCELERATOR_ROWS = slice(0, ROW[Code.WRONG_ACCELERATOR] + 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Prospect:
+    """What lasts of a demand's assessment while the fleet, and what was learned, are the same."""
+
+    demand: Demand
+    past: Past  # what it was estimated by
+    ways: tuple[Way, ...]
+    matches: Bools  # [way, pool]: has the accelerator
+    failed: Bools  # [way, condition, pool], the lasting conditions
+    estimates: Estimates
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """A demand against every pool, whatever is free: `failed[way, condition, pool]`."""
 
     demand: Demand
     ways: tuple[Way, ...]
     failed: Bools
-    estimates: tuple[Estimate, ...]  # by way
+    allowed: Bools  # [way, pool]: passes every condition
+    estimates: Estimates
     staging: Staging
 
     @property
-    def allowed(self) -> Bools:
-        """[way, pool]: passes every condition."""
-        return ~np.asarray(self.failed.any(axis=1), np.bool_)
+    def yuan(self) -> Floats:
+        """[way, pool]: of the cards and of moving the data."""
+        return self.estimates.yuan + self.staging.yuan
 
     def stopped_at(self) -> Ints:
         """[pool]: row of the condition that stopped the way that got furthest; len(CODES): none."""
         end = len(CODES)
         if not self.ways:
             return np.full(self.failed.shape[2], ROW[Code.WRONG_ACCELERATOR], np.int64)
-        first = np.where(self.failed.any(axis=1), self.failed.argmax(axis=1), end)
+        first = np.where(self.allowed, end, self.failed.argmax(axis=1))
         return np.asarray(first.max(axis=0), dtype=np.int64)
 
     def blocking(self, stopped: Ints) -> Bools:
@@ -85,52 +101,96 @@ class HeldShapes:
         return cls(columns[0], columns[1], columns[2])
 
 
-def assess(
-    supply: Supply, demand: Demand, tenant: str, policy: Policy, holds: HeldShapes
-) -> Assessment:
-    """Check every condition of every way in every pool."""
-    ways, staging = ways_of(demand), stage(supply, demand)
-    failed = np.zeros((len(ways), len(CODES), len(supply)), dtype=np.bool_)
-    for code, fails in _shared_conditions(supply, demand, tenant, staging).items():
+def look_into(
+    fleet: Fleet, demand: Demand, tenant: str, policy: Policy, past: Past = NOTHING
+) -> Prospect:
+    """Check every condition that rests on the fleet, of every way in every pool."""
+    ways = ways_of(demand)
+    figures = estimate(fleet, demand, ways, policy, past)
+    failed = np.zeros((len(ways), len(CODES), len(fleet)), dtype=np.bool_)
+    for code, fails in _shared_conditions(fleet, demand, tenant).items():
         failed[:, ROW[code]] = fails
-    by_variant = [
-        estimate(supply, demand, variant, staging, policy, tenant) for variant in demand.variants
-    ]
-    estimates = tuple(by_variant[way.variant].slowed(way.slowdown) for way in ways)
-    for at, (way, figures) in enumerate(zip(ways, estimates, strict=True)):
-        _check_way(supply, demand, way, figures, failed[at])
-        _check_holds(holds, way, failed[at])
-    return Assessment(demand, ways, failed, estimates, staging)
+    matches = np.zeros((len(ways), len(fleet)), np.bool_)
+    for at, way in enumerate(ways):
+        matches[at] = fleet.matching(demand.variants[way.variant].accelerator)
+        _check_way(fleet, demand, way, figures.run_seconds[at], failed[at])
+    failed[:, _ACCELERATOR_ROWS.stop :] &= matches[:, None]  # other reasons mean nothing there
+    failed.setflags(write=False)
+    return Prospect(demand, past, ways, matches, failed, figures)
 
 
-def _shared_conditions(
-    supply: Supply, demand: Demand, tenant: str, staging: Staging
+def relearned(prospect: Prospect, past: Past) -> Prospect:
+    """The prospect by what past runs have taught since."""
+    figures = learned(prospect.estimates, past)
+    failed, demand = prospect.failed, prospect.demand
+    if demand.time_limit_seconds <= 0 and demand.work.stated and len(figures.runs):
+        failed = failed.copy()
+        limit = figures.runs[0].fleet.time_limit_seconds
+        fails = (limit > 0) & (figures.run_seconds > limit)
+        failed[:, ROW[Code.TIME_LIMIT_TOO_LONG]] = fails & prospect.matches
+    return replace(prospect, past=past, failed=failed, estimates=figures)
+
+
+def assess(supply: Supply, prospect: Prospect, holds: HeldShapes) -> Assessment:
+    """The prospect, and the conditions of this moment: data, health, and what sites refused."""
+    demand, ways, failed = prospect.demand, prospect.ways, prospect.failed
+    staging = stage(supply, demand)
+    now = _conditions_now(supply, prospect, staging)
+    if now or len(holds.pools):
+        failed = failed.copy()
+        for code, fails in now.items():
+            failed[:, ROW[code]] = fails & prospect.matches
+        for at, way in enumerate(ways if len(holds.pools) else ()):
+            _check_holds(holds, way, failed[at])
+    allowed = ~np.asarray(failed.any(axis=1), np.bool_)
+    return Assessment(demand, ways, failed, allowed, prospect.estimates, staging)
+
+
+def _conditions_now(
+    supply: Supply, prospect: Prospect, staging: Staging
 ) -> dict[Code, Bools | bool]:
-    """What does not depend on the way: the site, its rules and the data."""
-    sites = (demand.sites_allowed, demand.sites_denied)
-    fails: dict[Code, Bools | bool] = {
-        Code.SITE_NOT_ALLOWED: ~supply.by_site(sites, partial(_wanted, demand)),
-        Code.TENANT_NOT_ALLOWED: ~supply.by_site(("tenant", tenant), partial(_welcome, tenant)),
-        Code.DATA_RESIDENCY: _residency_fails(supply, demand),
-        Code.LATENCY_TOO_HIGH: _too_far(supply, demand),
-        Code.DATASET_UNKNOWN: any(name not in supply.datasets for name in demand.inputs),
-    }
-    if not fails[Code.DATASET_UNKNOWN]:
-        fails[Code.DATA_UNREACHABLE] = np.isinf(staging.seconds)
-    for state, code in STATE_CODES.items():
-        fails[code] = supply.by_site(state, partial(_is_in, state))
+    """What may change from round to round, where it can fail at all: [way, pool] or [pool]."""
+    demand = prospect.demand
+    fails: dict[Code, Bools | bool] = {}
+    if demand.inputs:
+        unknown = any(name not in supply.datasets for name in demand.inputs)
+        fails[Code.DATA_RESIDENCY] = _residency_fails(supply, demand)
+        fails[Code.DATASET_UNKNOWN] = unknown
+        fails[Code.DATA_UNREACHABLE] = np.isinf(staging.seconds) & (not unknown)
+    if demand.yuan_max > 0:
+        fails[Code.COST_TOO_HIGH] = prospect.estimates.yuan + staging.yuan > demand.yuan_max
+    if (supply.usable < supply.total).any():
+        cards = np.array([way.cards for way in prospect.ways], np.int64)[:, None]
+        fails[Code.UNHEALTHY] = (cards > supply.usable) & (cards <= supply.total)
     return fails
 
 
-def _too_far(supply: Supply, demand: Demand) -> Bools | bool:
+def _shared_conditions(fleet: Fleet, demand: Demand, tenant: str) -> dict[Code, Bools | bool]:
+    """What does not depend on the way: the site and its rules."""
+    sites = (demand.sites_allowed, demand.sites_denied)
+    fails: dict[Code, Bools | bool] = {
+        Code.SITE_NOT_ALLOWED: ~fleet.by_site(sites, partial(_wanted, demand)),
+        Code.TENANT_NOT_ALLOWED: ~fleet.by_site(("tenant", tenant), partial(_welcome, tenant)),
+        Code.LATENCY_TOO_HIGH: _too_far(fleet, demand),
+    }
+    for state, code in STATE_CODES.items():
+        fails[code] = fleet.by_site(state, partial(_is_in, state))
+    return fails
+
+
+def _too_far(fleet: Fleet, demand: Demand) -> Bools | bool:
     """Sites that answer a latency-bound job's users too late, or cannot be reached by them."""
     if demand.latency_ms_max <= 0:
         return False
-    return latency_ms(supply, demand.users_at) > demand.latency_ms_max
+    return latency_ms(fleet, demand.users_at) > demand.latency_ms_max
 
 
 def _is_in(state: SiteState, site: Site) -> bool:
     return site.state is state
+
+
+def _runs_images(site: Site) -> bool:
+    return site.runs_images
 
 
 def _wanted(demand: Demand, site: Site) -> bool:
@@ -163,42 +223,40 @@ def _residency_fails(supply: Supply, demand: Demand) -> Bools:
     return fails
 
 
-def _check_way(supply: Supply, demand: Demand, way: Way, figures: Estimate, failed: Bools) -> None:
+def _check_way(fleet: Fleet, demand: Demand, way: Way, run_seconds: Floats, failed: Bools) -> None:
     """Fill `failed[condition, pool]` with what depends on the layout."""
     variant = demand.variants[way.variant]
-    matches = supply.matching(variant.accelerator)
-    known = supply.knows(variant.accelerator)
+    matches = fleet.matching(variant.accelerator)
+    known = fleet.knows(variant.accelerator)
     failed[ROW[Code.WRONG_ACCELERATOR if known else Code.UNKNOWN_ACCELERATOR]] = ~matches
-    failed[ROW[Code.TIME_LIMIT_TOO_LONG]] = _too_long(supply, demand, figures)
-    failed[ROW[Code.CPUS_TOO_FEW]] = (supply.cpus > 0) & (variant.cpus_per_node > supply.cpus)
-    failed[ROW[Code.MEMORY_TOO_SMALL]] = (supply.memory_gib > 0) & (
-        variant.memory_gib_per_node > supply.memory_gib
+    failed[ROW[Code.TIME_LIMIT_TOO_LONG]] = _too_long(fleet, demand, run_seconds)
+    failed[ROW[Code.CPUS_TOO_FEW]] = (fleet.cpus > 0) & (variant.cpus_per_node > fleet.cpus)
+    failed[ROW[Code.MEMORY_TOO_SMALL]] = (fleet.memory_gib > 0) & (
+        variant.memory_gib_per_node > fleet.memory_gib
     )
-    failed[ROW[Code.SOFTWARE_MISSING]] = ~supply.having(variant.software)
-    failed[ROW[Code.TOO_FEW_CARDS]] = way.cards > supply.total
-    failed[ROW[Code.SHAPE_UNFIT]] = _unfit(supply, way)
-    if demand.yuan_max > 0:
-        failed[ROW[Code.COST_TOO_HIGH]] = figures.yuan > demand.yuan_max
-    failed[ROW[Code.UNHEALTHY]] = (way.cards > supply.usable) & (way.cards <= supply.total)
-    failed[ROW[Code.WRONG_ACCELERATOR] + 1 :] &= matches  # other reasons there mean nothing
+    failed[ROW[Code.SOFTWARE_MISSING]] = ~fleet.having(variant.software)
+    if variant.in_image:
+        failed[ROW[Code.IMAGES_UNSUPPORTED]] = ~fleet.by_site("images", _runs_images)
+    failed[ROW[Code.TOO_FEW_CARDS]] = way.cards > fleet.total
+    failed[ROW[Code.SHAPE_UNFIT]] = _unfit(fleet, way)
 
 
-def _too_long(supply: Supply, demand: Demand, figures: Estimate) -> Bools:
+def _too_long(fleet: Fleet, demand: Demand, run_seconds: Floats) -> Bools:
     """Longer than the site lets a job run: by its own limit, or by its known work."""
-    needs = np.full(len(supply), demand.time_limit_seconds)
+    needs = np.full(len(fleet), demand.time_limit_seconds)
     if demand.time_limit_seconds <= 0 and demand.work.stated:
-        needs = figures.run_seconds
-    limit = supply.time_limit_seconds
+        needs = run_seconds
+    limit = fleet.time_limit_seconds
     return np.asarray((limit > 0) & (needs > limit))
 
 
-def _unfit(supply: Supply, way: Way) -> Bools:
+def _unfit(fleet: Fleet, way: Way) -> Bools:
     """Pools whose nodes or supernodes could never hold the layout, even when empty."""
     if way.nodes < 1 or way.cards_per_node < 1:
-        return np.ones(len(supply), np.bool_)
-    unfit = (way.cards_per_node > supply.cards_per_node) | (way.nodes > supply.nodes)
+        return np.ones(len(fleet), np.bool_)
+    unfit = (way.cards_per_node > fleet.cards_per_node) | (way.nodes > fleet.nodes)
     if way.group:
-        unfit |= ~supply.holds_groups(way.nodes, way.group)
+        unfit |= ~fleet.holds_groups(way.nodes, way.group)
     return np.asarray(unfit)
 
 

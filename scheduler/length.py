@@ -6,9 +6,13 @@ limit, else a default. Rougher than `runtime`, which asks every pool; knows mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from scheduler.arrays import Floats
 from scheduler.matching import Matching
 from scheduler.model import Accelerator, Demand, Policy, Work
 from scheduler.speed import peak_tflops
@@ -23,6 +27,38 @@ class Length:
     model: str
     cards: int  # of the gang
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What classes may run on, as columns: classes × models."""
+
+    models: tuple[str, ...]
+    seconds: Floats  # [class, model] of a run; inf: it cannot run there
+    cards: Floats  # [class, model] of one gang; at least 1
+
+    @classmethod
+    def of(cls, models: Sequence[str], runs: Sequence[tuple[Length, ...]]) -> Wishes:
+        """`runs`: of each class, on the models that it may have; other models are left out."""
+        column = {model: at for at, model in enumerate(models)}
+        seconds = np.full((len(runs), len(column)), math.inf)
+        cards = np.ones((len(runs), len(column)))
+        for row, able in enumerate(runs):
+            for run in able:
+                at = column.get(run.model)
+                if at is not None:
+                    seconds[row, at], cards[row, at] = run.seconds, max(1, run.cards)
+        return cls(tuple(column), seconds, cards)
+
+    @classmethod
+    def together(cls, models: Sequence[str], parts: Sequence[Wishes]) -> Wishes:
+        """Those of `parts`, one after the other; each has these models."""
+        none = np.zeros((0, len(models)))
+        return cls(
+            tuple(models),
+            np.concatenate([none, *(part.seconds for part in parts)]),
+            np.concatenate([none, *(part.cards for part in parts)]),
+        )
 
 
 class Lengths:

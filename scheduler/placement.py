@@ -17,12 +17,14 @@ import numpy as np
 
 from scheduler.allowances import Allowances
 from scheduler.capacity import Capacity
-from scheduler.cascade import describe
+from scheduler.cascade import describe, verdict
 from scheduler.case import Case, Standing
 from scheduler.economy import Economy
+from scheduler.estimate import past_of
 from scheduler.fairness import Turns
-from scheduler.feasibility import Assessment, HeldShapes, assess
-from scheduler.length import Lengths
+from scheduler.feasibility import Assessment, HeldShapes, assess, look_into
+from scheduler.length import Wishes
+from scheduler.memo import Memo
 from scheduler.model import (
     Demand,
     Explanation,
@@ -36,40 +38,37 @@ from scheduler.model import (
     Variant,
     Verdict,
 )
-from scheduler.network import Routes, routes_of
 from scheduler.releases import Releases
 from scheduler.reservation import reserve
 from scheduler.room import Room
 from scheduler.scoring import options
 from scheduler.shape import Way, ways_of
 from scheduler.staging import ahead, book
-from scheduler.supply import Supply
 
 PRESTAGINGS_MAX = 256  # proposed by one round
 MUCH_WORSE = 1.5  # times the best finish of a turn: look again before going so far
 
 
-def place(snapshot: Snapshot, policy: Policy | None = None, routes: Routes | None = None) -> Round:
+def place(snapshot: Snapshot, policy: Policy | None = None, memo: Memo | None = None) -> Round:
     """Place what fits now and say why the rest waits.
 
-    `routes` are those of `snapshot.network`; a caller that keeps them between rounds
-    saves building them. The same snapshot gives the same round, in whatever order its
-    pools, sites and classes stand. Raises ValueError when a pool key stands twice.
+    A caller that takes round after round saves work with a `memo` of its own. The same
+    snapshot gives the same round with any memo, in whatever order its pools, sites and
+    classes stand. Raises ValueError when a pool key stands twice.
     """
-    return PlacementRound(snapshot, policy, routes).run()
+    return PlacementRound(snapshot, policy, memo).run()
 
 
 class PlacementRound:
     """The working state of one round; run it once."""
 
     def __init__(
-        self, snapshot: Snapshot, policy: Policy | None = None, routes: Routes | None = None
+        self, snapshot: Snapshot, policy: Policy | None = None, memo: Memo | None = None
     ) -> None:
         self.snapshot = snapshot
         self.policy = policy or Policy()
-        self.supply = Supply(
-            snapshot, routes or routes_of(snapshot.network), self.policy.utilisation_default
-        )
+        self._memo = memo or Memo()
+        self.supply = self._memo.supply(snapshot, self.policy)
         self.capacity = Capacity(self.supply)
         self.releases = Releases(
             self.supply, snapshot.running, snapshot.now, self.policy.run_seconds_default
@@ -77,19 +76,17 @@ class PlacementRound:
         self.holds = HeldShapes.of(self.supply, snapshot.holds, snapshot.now)
         self.allowances = Allowances(snapshot, self.supply)
         free = self.capacity.pool_free()
-        lengths = Lengths(snapshot.accelerators, self.policy, self.supply.by_model())
-        runs = [lengths.by_model(queued.demand) for queued in snapshot.queue]
-        shortest = [
-            lengths.shortest(queued.demand, able)
-            for queued, able in zip(snapshot.queue, runs, strict=True)
-        ]
-        self.economy = Economy(snapshot, self.supply, free, runs)
+        self._notes = self._memo.classes(snapshot.queue)
+        wishes = Wishes.together(tuple(self.supply.by_model()), [n.wishes for n in self._notes])
+        self.economy = Economy(snapshot, self.supply, free, wishes)
+        shortest = [notes.shortest_seconds for notes in self._notes]
         self.turns = Turns(snapshot, int(free.sum()), shortest, self.allowances.leads, self.policy)
         self._no_time = np.zeros(len(self.supply))
         self.room = Room(self.supply, snapshot.running, self.policy.victims_max)
         self._shapes_blocked: set[tuple[Variant, ...]] = set()
         self.placements: list[Placement] = []
         self.prestagings: dict[Prestaging, None] = {}
+        self._placed: dict[int, int] = {}  # jobs, of the classes that have had their turns
 
     def run(
         self,
@@ -102,7 +99,7 @@ class PlacementRound:
         rest, others in each round; that of the key `asked` always.
         """
         open_cases: dict[int, Case] = {}
-        explained: dict[int, tuple[Explanation, int]] = {}
+        explained: dict[int, Explanation] = {}
         blocked = 0
         while (at := self.turns.next()) is not None:
             queued = self.snapshot.queue[at]
@@ -123,12 +120,13 @@ class PlacementRound:
                 self._send_ahead(case)
                 self.room.note(case, self.capacity.guards)
                 self._keep_place(at, case)  # after the suggestions: its guard is not in its way
-            explained[at] = describe(self.supply, case, suggestions), case.jobs_placed
-        positions = self._with_positions(explained)
+            self._placed[at] = case.jobs_placed
+            if self._is_told(case, asked):
+                explained[at] = describe(self.supply, case, suggestions)
         preemptions = self.room.proposals(self.capacity, self.allowances.quotas)
         return Round(
             tuple(self.placements),
-            positions,
+            self._with_positions(explained),
             tuple(self.prestagings),
             preemptions,
             self.economy.scarcity(),
@@ -143,8 +141,10 @@ class PlacementRound:
         return Standing.now(found, self.capacity)
 
     def assess(self, demand: Demand, tenant: str) -> Assessment:
-        """The hard conditions of a demand."""
-        return assess(self.supply, demand, tenant, self.policy, self.holds)
+        """The hard conditions of a demand that no class of the queue has."""
+        past = past_of(self.supply, demand, tenant)
+        prospect = look_into(self.supply, demand, tenant, self.policy, past)
+        return assess(self.supply, prospect, self.holds)
 
     def _is_blocked(self, queued: QueueClass) -> bool:
         """Whether no pool has room for the shape, whatever else: free cards only get fewer."""
@@ -166,9 +166,16 @@ class PlacementRound:
         every = -(-len(self.snapshot.queue) // self.policy.blocked_max)
         return at % every == int(self.snapshot.now) % every
 
+    def _is_told(self, case: Case, asked: str) -> bool:
+        """Whether the round says why: always of what starts, and of what never can."""
+        told = self.policy.explain_waiting or bool(case.chosen) or case.queued.key == asked
+        return told or verdict(self.supply, case) is Verdict.NEVER
+
     def _open(self, at: int) -> Case:
         queued = self.snapshot.queue[at]
-        standing = self.stand(self.assess(queued.demand, queued.tenant), queued)
+        notes = self._notes[at]
+        prospect = self._memo.prospect(notes, self.supply, queued.tenant, self.policy)
+        standing = self.stand(assess(self.supply, prospect, self.holds), queued)
         return Case(queued, standing, list(reversed(queued.jobs)))
 
     def _turn(self, at: int, case: Case) -> bool:
@@ -215,7 +222,8 @@ class PlacementRound:
         """The worst place that is taken without a look at what waiting would bring: so many
         times the class's best one, were that free; worse ones the longer it has waited."""
         found = case.options
-        usual = np.where(found.fits | found.waits, found.rank - found.wait_seconds, math.inf)
+        alone = found.rank - found.wait_seconds + found.ahead_seconds
+        usual = np.where(found.fits | found.waits, alone, math.inf)
         waited = max(0.0, self.snapshot.now - case.queued.oldest_submitted_at)
         best = float(usual.min(initial=math.inf))
         return self.policy.accept_factor * best + self.policy.accept_age * waited
@@ -277,17 +285,16 @@ class PlacementRound:
         return self.policy.placements_max - len(self.placements)
 
     def _with_positions(
-        self, explained: dict[int, tuple[Explanation, int]]
+        self, explained: dict[int, Explanation]
     ) -> tuple[tuple[str, Explanation], ...]:
         """Class keys and explanations in the order of the queue, each with the jobs ahead."""
         told: list[tuple[str, Explanation]] = []
         ahead = 0
         for at in self.turns.order:
-            queued, placed = self.snapshot.queue[at], 0
-            if at in explained:
-                explanation, placed = explained[at]
+            queued, explanation = self.snapshot.queue[at], explained.get(at)
+            if explanation is not None:
                 told.append((queued.key, replace(explanation, position=ahead)))
                 if explanation.verdict is Verdict.NEVER:
                     continue
-            ahead += max(queued.queued, len(queued.jobs)) - placed
+            ahead += max(queued.queued, len(queued.jobs)) - self._placed.get(at, 0)
         return tuple(told)

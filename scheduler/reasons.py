@@ -22,6 +22,7 @@ class Code(StrEnum):
     CPUS_TOO_FEW = "CpusTooFew"
     MEMORY_TOO_SMALL = "MemoryTooSmall"
     SOFTWARE_MISSING = "SoftwareMissing"
+    IMAGES_UNSUPPORTED = "ImagesUnsupported"
     TOO_FEW_CARDS = "TooFewCards"
     SHAPE_UNFIT = "ShapeUnfit"
     COST_TOO_HIGH = "CostTooHigh"

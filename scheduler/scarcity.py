@@ -17,7 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from scheduler.length import Length
+import numpy as np
+
+from scheduler.arrays import Ints
+from scheduler.length import Wishes
 from scheduler.model import Running, Scarce, Scarcity
 from scheduler.supply import Supply
 
@@ -58,22 +61,24 @@ class Backlog:
             self._runs[model] += cards * max(0.0, seconds)
 
     def scarcity(
-        self,
-        factors: dict[str, float],
-        waiting: Iterable[tuple[tuple[Length, ...], int]],
-        now: float,
+        self, factors: dict[str, float], wishes: Wishes, jobs: Ints, now: float
     ) -> Scarcity:
         """What the round leaves: the `factors` it used, and where the backlog pulls them.
 
-        `waiting`: the runs that a class may have on each model, and how many of its jobs wait;
-        what runs nowhere makes nothing scarce.
+        `jobs`: how many of each class wait; what runs nowhere makes nothing scarce.
         """
         whole = dict(self._runs)
-        for runs, jobs in waiting:
-            able = [run for run in runs if run.model in whole]
-            if jobs > 0 and able:
-                best = min(able, key=lambda run: run.seconds * factors.get(run.model, 1.0))
-                whole[best.model] += jobs * best.cards * best.seconds
+        able = [at for at, model in enumerate(wishes.models) if model in whole]
+        scarce = np.array([factors.get(wishes.models[at], 1.0) for at in able])
+        if able and len(jobs):
+            seconds, cards = wishes.seconds[:, able], wishes.cards[:, able]
+            best = np.argmin(seconds * scarce, axis=1)
+            here = np.arange(len(jobs)), best
+            run_seconds = np.where(np.isfinite(seconds[here]), seconds[here], 0.0)
+            asked = jobs * cards[here] * run_seconds
+            of_model = np.bincount(best, asked, len(able)).tolist()
+            for at, more in zip(able, of_model, strict=True):
+                whole[wishes.models[at]] += more
         pulls = self._pulls(whole)
         return Scarcity(
             now,

@@ -29,7 +29,8 @@ class Options:
     known: Bools  # the wait is known from what runs
     missing_cards: Ints  # that must come free before the first gang starts
     wait_seconds: Floats
-    stage_seconds: Floats
+    stage_seconds: Floats  # that are left when the wait is over: inputs come meanwhile
+    ahead_seconds: Floats  # of the transfer that the wait hides
     run_seconds: Floats
     yuan: Floats
     kwh: Floats
@@ -51,7 +52,7 @@ class Options:
             yuan=float(self.yuan[at]),
             kwh=float(self.kwh[at]),
             fragmentation_seconds=float(self.fragmentation_seconds[at]),
-            basis=self.assessment.estimates[way].basis(pool),
+            basis=self.assessment.estimates.basis(way, pool),
             scarcity_seconds=float(self.scarcity_seconds[at]),
         )
 
@@ -88,16 +89,19 @@ def options(
 ) -> Options:
     """Score every way in every pool on the free cards of this moment."""
     ways, figures = assessment.ways, assessment.estimates
-    stage, run, yuan, kwh = (
-        _stack([getattr(estimate, name) for estimate in figures], assessment)
-        for name in ("stage_seconds", "run_seconds", "yuan", "kwh")
-    )
-    missing = [capacity.missing_cards(way, stage[at] + run[at]) for at, way in enumerate(ways)]
-    missing_cards = np.asarray(_stack(missing, assessment), np.int64)
-    free, allowed = missing_cards == 0, assessment.allowed
-    waited = [releases.wait(needed * allowed[at]) for at, needed in enumerate(missing)]
-    wait = np.where(free, 0.0, _stack([seconds for seconds, _ in waited], assessment))
-    broken = _stack([capacity.broken_cards(way) for way in ways], assessment)
+    allowed, run, yuan = assessment.allowed, figures.run_seconds, assessment.yuan
+    fetch, whole = assessment.staging.fetch_seconds, assessment.staging.seconds
+    missing_cards = np.empty(run.shape, np.int64)
+    broken = np.empty(run.shape)
+    wait, known = np.empty(run.shape), np.empty(run.shape, np.bool_)
+    for at, way in enumerate(ways):
+        missing_cards[at] = missing = capacity.missing_cards(way, whole + run[at])
+        wait[at], known[at] = releases.wait(missing * allowed[at])
+        broken[at] = capacity.broken_cards(way)
+    free = missing_cards == 0
+    wait[free] = 0.0
+    ahead = np.where(known & np.isfinite(fetch), np.minimum(wait, fetch), 0.0)
+    stage = whole - ahead
     fragmentation = np.where(free, broken * policy.fragmentation_seconds_per_card, 0.0)
     scarcity = run * (capacity.supply.scarcity - 1.0)
     rank = wait + stage + run + scarcity + fragmentation
@@ -107,19 +111,15 @@ def options(
         assessment=assessment,
         fits=allowed & free,
         waits=allowed & ~free,
-        known=np.asarray(_stack([known for _, known in waited], assessment), np.bool_),
+        known=known,
         missing_cards=missing_cards,
         wait_seconds=wait,
         stage_seconds=stage,
+        ahead_seconds=ahead,
         run_seconds=run,
         yuan=yuan,
-        kwh=kwh,
+        kwh=figures.kwh,
         fragmentation_seconds=fragmentation,
         scarcity_seconds=scarcity,
         rank=rank,
     )
-
-
-def _stack(rows: list[Floats] | list[Ints] | list[Bools], assessment: Assessment) -> Floats:
-    """[way, pool] from one array per way; the right shape even without any way."""
-    return np.asarray(rows, np.float64).reshape(len(rows), assessment.failed.shape[2])

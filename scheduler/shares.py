@@ -58,8 +58,12 @@ class Shares:
 
     def _take_usage(self, snapshot: Snapshot) -> None:
         for usage in snapshot.usages:
+            project = self._projects.setdefault((usage.tenant, usage.project), _Held())
+            tenant = self._tenants.setdefault(usage.tenant, _Held())
             for model, cards in (*usage.cards, *usage.mean_cards):
-                self.give(usage.tenant, usage.project, model, cards)
+                worth = self._worth(model)
+                tenant.add(worth, cards)
+                project.add(worth, cards)
 
     def _worth(self, model: str) -> CardWorth:
         return self._worths.get(model, UNKNOWN)

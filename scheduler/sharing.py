@@ -34,6 +34,7 @@ def fair_rates(link_gbps: Floats, hops: Ints, counts: Ints) -> Floats:
     rising = (counts > 0) & (hops < links).any(axis=1)
     rates[(hops < links).any(axis=1)] = 0.0
     rows = np.flatnonzero(rising)
+    order, starts, crossed = _by_link(hops)
     while len(rows):
         ways = hops[rows]
         weights = np.repeat(counts[rows], hops.shape[1])
@@ -42,13 +43,23 @@ def fair_rates(link_gbps: Floats, hops: Ints, counts: Ints) -> Floats:
         level[links] = math.inf
         could = level[ways].min(axis=1)
         least = np.full(links + 1, math.inf)
-        np.minimum.at(least, ways, could[:, None])
+        everywhere = np.full(len(hops), math.inf)
+        everywhere[rows] = could
+        least[crossed] = np.minimum.reduceat(everywhere[order // hops.shape[1]], starts)
         frozen = (level <= least * CLOSE)[ways].any(axis=1) & np.isfinite(could)
         rates[rows[frozen]] = could[frozen]
         taken = np.repeat(counts[rows[frozen]] * could[frozen], hops.shape[1])
         left = np.maximum(left - np.bincount(ways[frozen].ravel(), taken, links + 1), 0.0)
         rows = rows[~frozen]
     return rates
+
+
+def _by_link(hops: Ints) -> tuple[Ints, Ints, Ints]:
+    """(The places of `hops` in order of link, where each link begins there, those links)."""
+    order = np.argsort(hops, axis=None, kind="stable")
+    links = hops.ravel()[order]
+    starts = np.flatnonzero(np.diff(links, prepend=-1))
+    return order, starts, links[starts]
 
 
 @dataclass(frozen=True, slots=True)

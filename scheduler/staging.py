@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from scheduler.arrays import Bools, Floats, Ints
+from scheduler.fleet import Fleet
 from scheduler.model import Dataset, Demand, Fetch, Prestaging, Site, Transfer
 from scheduler.network import BYTES_PER_GB
 from scheduler.supply import Supply
@@ -68,7 +69,7 @@ def stage(supply: Supply, demand: Demand) -> Staging:
     one after the other. Outputs go to the nearest home of the first input; without inputs
     they stay where they are made. A dataset that nobody knows cannot be moved: inf.
     """
-    key = demand.inputs, demand.output_bytes
+    key = (demand.inputs, demand.output_bytes) if demand.inputs else ((), 0)
     if key not in supply.traffic.memo:
         supply.traffic.memo[key] = _stage(supply, *key)
     known: Staging = supply.traffic.memo[key]
@@ -85,18 +86,18 @@ def _stage(supply: Supply, names: tuple[str, ...], output_bytes: int) -> Staging
     return Staging(_together(supply, inputs), back, yuan, inputs)
 
 
-def latency_ms(supply: Supply, users_at: str) -> Floats:
+def latency_ms(fleet: Fleet, users_at: str) -> Floats:
     """One way from the users to every pool's site: from a node of the network, or from the
     nearest site of a region. inf: there is no such place, or no way."""
-    cities = {site.city for site in supply.sites if users_at and site.region == users_at}
-    starts = [users_at] if users_at in supply.routes.index else sorted(cities - {""})
-    best = np.full(len(supply), math.inf)
+    cities = {site.city for site in fleet.sites if users_at and site.region == users_at}
+    starts = [users_at] if users_at in fleet.routes.index else sorted(cities - {""})
+    best = np.full(len(fleet), math.inf)
     for start in starts:
-        trees = supply.routes.trees(start)
+        trees = fleet.routes.trees(start)
         if trees:
             to_nodes = trees[0].latency_seconds * 1000.0  # the first is over links of any width
-            best = np.minimum(best, np.append(to_nodes, math.inf)[supply.node_of])
-        best[supply.by_site(("city", start), partial(_is_in_city, start))] = 0.0
+            best = np.minimum(best, np.append(to_nodes, math.inf)[fleet.node_of])
+        best[fleet.by_site(("city", start), partial(_is_in_city, start))] = 0.0
     return best
 
 

@@ -44,6 +44,7 @@ class _Rates:
     """What further transfers from one city could have: arrays over [tree, node, interval]."""
 
     gbps: Floats
+    moved: Floats  # gigabits, by the begin of each interval
     latency_seconds: Floats  # [tree, node]
     yuan_per_gb: Floats
 
@@ -129,7 +130,7 @@ class Traffic:
             return Trips(source, np.zeros(count), np.zeros(count), np.zeros(count, int))
         rates = self._rates_from(source)
         gigabits = np.full(rates.latency_seconds.shape, size_bytes * _GIGABITS)
-        seconds = rates.latency_seconds + self.forecast.drained(rates.gbps, gigabits)
+        seconds = rates.latency_seconds + self.forecast.drained(rates.gbps, gigabits, rates.moved)
         best, everywhere = seconds.argmin(axis=0), np.arange(count)
         fastest = seconds[best, everywhere]
         fastest[self.routes.index[source]] = size_bytes * _GIGABITS / IN_CITY_GBPS
@@ -148,6 +149,7 @@ class Traffic:
                     np.minimum(before, entry[:, link], out=gbps[at, node])
             self._rates[source] = _Rates(
                 gbps,
+                self.forecast.moved(gbps),
                 np.array([tree.latency_seconds for tree in trees]),
                 np.array([tree.yuan_per_gb for tree in trees]),
             )

@@ -13,13 +13,13 @@ at that price falls to the cards that there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.arrays import Floats
-from scheduler.length import Length
+from scheduler.arrays import Floats, Ints
+from scheduler.length import Wishes
 
 SWEEPS = 3  # over all models; more of them move the bound by less than a thousandth
 
@@ -36,24 +36,13 @@ class Market:
 
     @classmethod
     def of(
-        cls,
-        runs: Sequence[tuple[Length, ...]],
-        jobs: Sequence[int],
-        free: Mapping[str, int],
-        factors: Mapping[str, float],
+        cls, wishes: Wishes, jobs: Ints, free: Mapping[str, int], factors: Mapping[str, float]
     ) -> Market:
-        """`runs`: of each class, on the models that it may have; `factors`: see `scarcity`."""
-        models = tuple(sorted(free))
-        column = {model: at for at, model in enumerate(models)}
-        worth, cards = np.zeros((len(runs), len(models))), np.ones((len(runs), len(models)))
-        for row, able in enumerate(runs):
-            for run in able:
-                at = column.get(run.model)
-                if at is not None:
-                    worth[row, at] = 1.0 / (run.seconds * factors.get(run.model, 1.0))
-                    cards[row, at] = max(1, run.cards)
-        there = np.array([free[model] for model in models], np.float64)
-        return cls(models, worth, cards, np.array(jobs, np.float64), there)
+        """`jobs` by class; `free` cards by model; `factors`: see `scarcity`."""
+        scarce = np.array([factors.get(model, 1.0) for model in wishes.models])
+        there = np.array([free.get(model, 0) for model in wishes.models], np.float64)
+        worth = 1.0 / (wishes.seconds * scarce)
+        return cls(wishes.models, worth, wishes.cards, np.asarray(jobs, np.float64), there)
 
     def of_one(self, row: int, model: str) -> float:
         """What a start of a class on a model is worth."""

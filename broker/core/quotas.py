@@ -5,9 +5,8 @@ A round has checked them too, on a picture that may be old.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import chain
 
-from broker.core.rows import Tenant
 from broker.core.state import State
 from scheduler.compute import worths
 from scheduler.model import Accelerator, Entitlement
@@ -16,13 +15,7 @@ from scheduler.quotas import Quotas
 
 def entitlements(state: State) -> tuple[Entitlement, ...]:
     """Weights and quotas of all tenants and of their projects."""
-    return tuple(each for row in state.tenants.values() for each in _of(row))
-
-
-def _of(row: Tenant) -> Iterator[Entitlement]:
-    yield Entitlement(row.name, "", row.weight, row.quotas)
-    for project in row.projects:
-        yield Entitlement(row.name, project.name, project.weight, project.quotas)
+    return tuple(chain.from_iterable(state.entitlements.values()))
 
 
 def quotas_now(state: State, accelerators: tuple[Accelerator, ...]) -> Quotas:

@@ -34,6 +34,7 @@ from broker.core.rows import (
     Usage,
     Yielding,
 )
+from scheduler.model import Entitlement
 from scheduler.priority import PriorityClass
 
 AUDIT_KEPT = 10_000  # entries in memory
@@ -77,6 +78,17 @@ class SiteAttempts:
             self.digest ^= attempt_digest(job_id, epoch)
 
 
+def _held(attempt: Attempt | None) -> tuple[int, bool]:
+    """What must differ for the running counts to change."""
+    return (attempt.epoch, attempt.holds_cards) if attempt else (0, False)
+
+
+def _entitlements(row: Tenant) -> tuple[Entitlement, ...]:
+    """Weights and quotas of a tenant and of its projects."""
+    own = Entitlement(row.name, "", row.weight, row.quotas)
+    return own, *(Entitlement(row.name, p.name, p.weight, p.quotas) for p in row.projects)
+
+
 class State:
     """Tables by kind of row, and indexes over jobs."""
 
@@ -87,6 +99,7 @@ class State:
         self.tokens: dict[str, JoinToken] = {}
         self.joins: dict[str, PendingJoin] = {}
         self.tenants: dict[str, Tenant] = {}
+        self.entitlements: dict[str, tuple[Entitlement, ...]] = {}  # by tenant, its projects' too
         self.datasets: dict[str, Dataset] = {}
         self.bundles: dict[str, Bundle] = {}
         self.network = NetworkMap()
@@ -149,6 +162,8 @@ class State:
             self._count_bundle(self._tables[kind].get(name), -1)
             self._count_bundle(row, +1)
             self._tables[kind][name] = row
+            if isinstance(row, Tenant):
+                self.entitlements[name] = _entitlements(row)
 
     def _delete(self, key: str) -> None:
         kind, _, name = key.partition("/")
@@ -163,6 +178,8 @@ class State:
             self.usages.pop((tenant, project), None)
         elif kind in self._tables:
             self._count_bundle(self._tables[kind].pop(name, None), -1)
+            if kind == "tenant":
+                self.entitlements.pop(name, None)
 
     def _count_bundle(self, row: Row | None, sign: int) -> None:
         if isinstance(row, Bundle):
@@ -205,7 +222,7 @@ class State:
         """Keep account of a job's live attempt; most changes of a job do not change it."""
         before = old.live_attempt if old else None
         after = new.live_attempt if new else None
-        moved = (before.epoch if before else 0) != (after.epoch if after else 0)
+        moved = _held(before) != _held(after)
         if old is not None and before is not None and moved:
             self._hold(old, before, -1)
             self.attempts[before.site].discard(old.id)
@@ -238,7 +255,7 @@ class State:
             site.copies[new.id, epoch] = None
 
     def _hold_cards(self, job: Job, attempt: Attempt, sign: int) -> None:
-        cards = sign * attempt.cards
+        cards = sign * attempt.cards_held
         self.cards_held[job.tenant] = self.cards_held.get(job.tenant, 0) + cards
         self.cards_leased[attempt.pool] = self.cards_leased.get(attempt.pool, 0) + cards
         own = PriorityClass.of(job.priority)

@@ -34,20 +34,25 @@ def after(state: State, limits: Limits, job: Job, wall: float) -> Usage | None:
 
 
 def _live(job: Job | None) -> list[int]:
-    return [attempt.epoch for attempt in job.attempts if attempt.live] if job else []
+    return [attempt.epoch for attempt in job.attempts if attempt.holds_cards] if job else []
 
 
 def _until(state: State, limits: Limits, party: tuple[str, str], wall: float) -> Usage:
     """The project's mean up to now. A wall clock that jumps back adds nothing."""
+    means = _means(state, limits, party, wall)
+    largest = sorted(means.items(), key=lambda item: -item[1])[:MODELS_MAX]
+    return Usage(*party, at=wall, mean_cards=tuple(sorted(each for each in largest if each[1] > 0)))
+
+
+def _means(state: State, limits: Limits, party: tuple[str, str], wall: float) -> dict[str, float]:
+    """By model, in order of name."""
     row = state.usages.get(party) or Usage(*party, at=wall)
     kept = 2.0 ** (-max(0.0, wall - row.at) / limits.usage_half_life_seconds)
     before, held = dict(row.mean_cards), state.holdings.get(party, {})
-    means = {
+    return {
         model: kept * before.get(model, 0.0) + (1.0 - kept) * held.get(model, 0)
         for model in sorted({*before, *held})
     }
-    largest = sorted(means.items(), key=lambda item: -item[1])[:MODELS_MAX]
-    return Usage(*party, at=wall, mean_cards=tuple(sorted(each for each in largest if each[1] > 0)))
 
 
 def usages(state: State, limits: Limits, wall: float) -> tuple[claims.Usage, ...]:
@@ -57,7 +62,7 @@ def usages(state: State, limits: Limits, wall: float) -> tuple[claims.Usage, ...
         claims.Usage(
             *party,
             cards=tuple(sorted(state.holdings.get(party, {}).items())),
-            mean_cards=_until(state, limits, party, wall).mean_cards,
+            mean_cards=tuple(i for i in _means(state, limits, party, wall).items() if i[1] > 0),
         )
         for party in parties
     )

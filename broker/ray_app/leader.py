@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from broker.asks import LogAsk, LogPart
+from broker.asks import Ask, P
 from broker.collector import spare_the_rows
 from broker.config import Config
 from broker.core.messages import Event, Reply
 from broker.feed import Changes
+from broker.kept_logs import Tail, TailAck
 from broker.leader import Leader, Outbound
 from broker.leadership import Lead, not_leader, win
-from broker.local_app import accelerators, forget_ready, open_store
+from broker.local_app import accelerators, forget_ready, open_kept_logs, open_store
 from broker.planner import Place
 from broker.queries import Query
 from broker.ray_app.settings import (
@@ -29,6 +30,7 @@ from broker.ray_app.settings import (
     log_to,
 )
 from broker.store import StaleTerm, Store, StoreError
+from scheduler.memo import Memo
 from scheduler.merge import PAIRS_MIN, merge, policy_for, split
 from scheduler.model import Demand, Explanation, Policy, Round, Snapshot
 from scheduler.placement import place
@@ -75,7 +77,14 @@ class LeaderActor:
         """One term, from standing by to its end."""
         try:
             place_there = place_on(planners)
-            leader = Leader(store, await winning, accelerators(), place_there, self._config.limits)
+            leader = Leader(
+                store,
+                await winning,
+                accelerators(),
+                place_there,
+                self._config.limits,
+                kept_logs=open_kept_logs(self._config),
+            )
             spare_the_rows()
             self._leader = leader
             log.info("leading, term %d", leader.term)
@@ -161,8 +170,14 @@ class LeaderActor:
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
         return await self._leading().plan(demand, tenant)
 
-    async def ask(self, site: str, ask: LogAsk) -> LogPart:
+    async def ask(self, site: str, ask: Ask[P]) -> P:
         return await self._leading().ask(site, ask)
+
+    async def keep(self, site: str, tails: Sequence[Tail]) -> tuple[TailAck, ...]:
+        return await self._leading().keep(site, tails)
+
+    async def kept(self, job_id: str, epoch: int) -> Tail | None:
+        return await self._leading().kept(job_id, epoch)
 
 
 async def _open_store(config: Config) -> Store:
@@ -200,7 +215,10 @@ def place_on(planners: Sequence[Any]) -> Place:
 
 
 class PlannerActor:
-    """Runs placement rounds; keeps nothing."""
+    """Runs placement rounds; keeps only what saves work in the next."""
+
+    def __init__(self) -> None:
+        self._memo = Memo()
 
     def place(self, snapshot: Snapshot, policy: Policy) -> Round:
-        return place(snapshot, policy)
+        return place(snapshot, policy, self._memo)

@@ -28,6 +28,7 @@ class Variant:
     group_nodes: int = 0  # nodes that must share one supernode; 0: no wish
     group_required: bool = False  # else only preferred
     software: str = ""  # stack that its nodes must have, e.g. "cann>=8.0"; empty: any
+    in_image: bool = False  # it runs in a container image of its own
 
     @property
     def cards(self) -> int:

@@ -74,10 +74,11 @@ class Policy:
     accept_age: float = 0.1  # … or later by this share of the time that the job has waited
     fair_share: float = 0.5  # how much shares weigh against lengths in the queue; 0: break ties
     placements_max: int = 20_000  # per round
-    blocked_max: int = 128  # classes that cannot start, looked at in full; the rest in turn
+    blocked_max: int = 32  # classes that cannot start, looked at in full; the rest in turn
     victims_max: int = 64  # attempts that one round asks to stop for others; 0: none ever
     utilisation_default: float = 0.4
     run_seconds_default: float = 3600.0  # when a job states neither work nor time limit
+    explain_waiting: bool = True  # else a round says why only of what starts, or never can
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ class Site:
     tenants_allowed: tuple[str, ...] = ()  # empty: all
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0  # 0: none
+    runs_images: bool = False  # jobs may bring the container image in which they run
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from broker.core.rows import (
 )
 from broker.core.snapshot import take_snapshot
 from broker.core.state import replay
+from scheduler.memo import Memo
 from scheduler.model import Network, Policy, Scarcity, SiteState
-from scheduler.network import Routes
 from scheduler.placement import place
 from simulator.federation import Federation, Workload
 from simulator.production.sites import WALL
@@ -51,11 +51,10 @@ class VirtualBroker:
         self, federation: Federation, workload: Workload, policy: Policy, limits: Limits
     ) -> None:
         self._accelerators = federation.accelerators
-        self._policy = policy
+        self._policy = replace(policy, explain_waiting=False)
         state = replay(Put(row) for row in _rows(federation, workload))
         self.core = Core(state, limits, 1, self._moment(-1.0))
-        self._network = state.network
-        self._routes = Routes(federation.network)
+        self._memo = Memo()
         self._scarcity = Scarcity()
         self.rounds = 0
         self.placements = 0
@@ -100,10 +99,8 @@ class VirtualBroker:
         """One round of the scheduler on the present, and the grants that come of it."""
         now = self._moment(seconds)
         snapshot = take_snapshot(self.core.memory, now, self._accelerators)
-        if self.core.memory.state.network is not self._network:
-            self._network, self._routes = self.core.memory.state.network, Routes(snapshot.network)
         snapshot = replace(snapshot, scarcity=self._scarcity)
-        result = place(snapshot, self._policy, self._routes)
+        result = place(snapshot, self._policy, self._memo)
         self._scarcity = result.scarcity
         self.rounds += 1
         self.placements += len(result.placements)

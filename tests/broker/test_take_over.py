@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,8 @@ from broker.core.messages import (
     Verdicts,
 )
 from broker.core.rows import Job, JoinToken
+from broker.kept_logs import Piece, Tail, TailAck
+from broker.kept_logs.store import KeptLogs
 from broker.leader import Leader, Outbound
 from broker.leadership import win
 from broker.planner import place_here
@@ -81,13 +85,21 @@ class Term:
 
 
 @asynccontextmanager
-async def leading(office: Office, elapsed: float = 0.0) -> AsyncIterator[Term]:
+async def leading(
+    office: Office, elapsed: float = 0.0, kept_logs: KeptLogs | None = None
+) -> AsyncIterator[Term]:
     """A broker that takes the lead, whose clock stands at `elapsed` then."""
     store, now = OfficeStore(office), [elapsed]
     office.give(store)
     lead = await win(store)
     leader = Leader(
-        store, lead, ACCELERATORS, place_here, LIMITS, lambda: Now(now[0], WALL + now[0])
+        store,
+        lead,
+        ACCELERATORS,
+        place_here(),
+        LIMITS,
+        lambda: Now(now[0], WALL + now[0]),
+        kept_logs=kept_logs,
     )
     term = Term(leader, store, lambda to: now.__setitem__(0, to))
     term.running = asyncio.create_task(leader.run())
@@ -184,3 +196,25 @@ async def test_an_old_leader_answers_no_question() -> None:
             with pytest.raises(Unavailable) as caught:
                 await question
             assert caught.value.code == "NotLeader"
+
+
+async def test_a_site_speaks_only_for_the_jobs_that_it_ran(tmp_path: Path) -> None:
+    """Nobody puts words into another's log; the next leader on this disk has what was kept."""
+    office, disk = Office(), KeptLogs(tmp_path, 1 << 20, 3_600.0)
+    said = Tail("a", 1, 1, (Piece(0, "stdout", 0, b"mine", WALL),), at=WALL)
+    async with leading(office, kept_logs=disk) as first:
+        await register(first)
+        await first.hello()
+        await run_one(first, "a")
+        others = [replace(said, job_id="b"), replace(said, epoch=2)]
+        for site, sent in (("elsewhere", said), (SITE, others[0]), (SITE, others[1])):
+            assert [ack.unwanted for ack in await first.leader.keep(site, [sent])] == [True]
+        acks = await first.leader.keep(SITE, [others[0], said])
+        assert acks == (TailAck(unwanted=True), TailAck(((0, "stdout", 4),)))
+        assert await first.leader.kept("b", 1) is None
+    async with leading(office, kept_logs=disk) as second:
+        kept = await second.leader.kept("a", 1)
+        assert kept is not None and kept.pieces == said.pieces
+    async with leading(office) as nowhere:
+        assert await nowhere.leader.keep(SITE, [said]) == ()
+        assert await nowhere.leader.kept("a", 1) is None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from scheduler.capacity import Capacity, Guard, fill, lay_over
+from scheduler.fleet import Fleet
 from scheduler.model import Slice, Supernode
 from scheduler.network import Routes
 from scheduler.shape import Way, nodes_missing
@@ -19,7 +20,7 @@ from scheduler.supply import Supply
 
 def capacity_of(*rows: Supernode) -> Capacity:
     shot = snapshot([pool("shenzhen", supernodes=rows)])
-    return Capacity(Supply(shot, Routes(shot.network), 0.4))
+    return Capacity(Supply(Fleet(shot, Routes(shot.network), 0.4), shot))
 
 
 def no_hurry(pools: int = 1) -> np.ndarray:

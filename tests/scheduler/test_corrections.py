@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scheduler.corrections import FACTOR_MAX, family_of, trust, updated
 from scheduler.estimate import run_of
+from scheduler.fleet import Fleet
 from scheduler.model import Correction, Demand, Learned, Policy, Work
 from scheduler.network import Routes
 from scheduler.supply import Supply
@@ -130,7 +131,7 @@ def test_estimates_are_corrected_for_the_tenant_s_family_on_each_model() -> None
             Learned("tenant-b", "sft-#", "ascend-910b", after([9.0] * 40)),
         ),
     )
-    supply = Supply(shot, Routes(shot.network), 0.4)
+    supply = Supply(Fleet(shot, Routes(shot.network), 0.4), shot)
     demand = Demand((gang(),), work=Work(flops=1e20), family="sft-#")
     plain = run_of(supply, demand, gang(), Policy(), "tenant-c").seconds
     run = run_of(supply, demand, gang(), Policy(), "tenant-a")

@@ -10,6 +10,7 @@ from federations import ASCEND, CATALOGUE, SITES, gang, pool, snapshot, supernod
 
 from scheduler.estimate import Run, run_of, run_seconds
 from scheduler.explain import plan
+from scheduler.fleet import Fleet
 from scheduler.model import (
     Accelerator,
     AcceleratorClass,
@@ -34,7 +35,7 @@ TORN = (math.nan, math.inf, -math.inf, -1.0, 0.0)
 
 def supply_of(*pools: object, **facts: object) -> Supply:
     shot = snapshot(pools, **facts)  # type: ignore[arg-type]
-    return Supply(shot, Routes(shot.network), 0.4)
+    return Supply(Fleet(shot, Routes(shot.network), 0.4), shot)
 
 
 def whole_run(supply: Supply, variant: Variant, work: Work, **facts: object) -> Run:
@@ -235,19 +236,17 @@ def test_the_score_says_which_precision_was_used() -> None:
     """fp8 else bf16: one card has fp8, the other does not, a third only what the job refuses."""
     modern = Accelerator("new", "x", "gpu", peak_tflops=((Precision.FP8, 640.0),))
     odd = Accelerator("odd", "x", "gpu", peak_tflops=((Precision.INT8, 640.0),))
-    supply = Supply(
-        replace(
-            snapshot([pool("guiyang", "new", [NODE]), pool("shenzhen", supernodes=[NODE])]),
-            accelerators=(*CATALOGUE, modern, odd),
-            pools=(
+    shot = replace(
+        snapshot(
+            [
                 pool("guiyang", "new", [NODE]),
                 pool("shenzhen", supernodes=[NODE]),
                 pool("zhengzhou", "odd", [NODE]),
-            ),
+            ]
         ),
-        Routes(snapshot([]).network),
-        0.4,
+        accelerators=(*CATALOGUE, modern, odd),
     )
+    supply = Supply(Fleet(shot, Routes(shot.network), 0.4), shot)
     work = Work(flops=1e20, precision=Precision.FP8, fallbacks=(Precision.BF16,))
     run = whole_run(supply, gang(), work)
     assert [run.basis(at).precision for at in range(3)] == ["fp8", "bf16", ""]

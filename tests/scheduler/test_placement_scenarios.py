@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from federations import NOW, gang, pool, queued, replay, snapshot, supernode
 
+from scheduler.memo import Memo
 from scheduler.model import (
     Dataset,
     Demand,
@@ -23,7 +24,6 @@ from scheduler.model import (
     Verdict,
     Work,
 )
-from scheduler.network import Routes
 from scheduler.placement import place
 from scheduler.shape import SPREAD_SLOWDOWN
 
@@ -261,9 +261,10 @@ def test_a_round_places_no_more_than_the_policy_allows() -> None:
     assert "limit of placements" in told.candidates[0].lost_because
 
 
-def test_kept_routes_give_the_same_round() -> None:
+def test_a_round_with_a_kept_memo_is_the_same_round() -> None:
     before = fast_and_slow(Demand(EITHER, work=MEASURED, inputs=("wudao",)))
-    assert place(before, routes=Routes(before.network)) == place(before)
+    memo = Memo()
+    assert place(before, memo=memo) == place(before, memo=memo) == place(before)
 
 
 def test_a_cut_link_sends_the_job_to_the_other_replica() -> None:

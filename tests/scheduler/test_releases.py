@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
+from scheduler.fleet import Fleet
 from scheduler.model import Running
 from scheduler.network import Routes
 from scheduler.releases import Releases
@@ -22,7 +23,9 @@ def releases(*ends: tuple[int, float]) -> Releases:
     """Cards and when they end; 0.0: nobody knows."""
     running = tuple(Running("shenzhen/main", cards, at) for cards, at in ends)
     shot = snapshot([FULL], running=(*running, Running("gone/main", 8, NOW)))
-    return Releases(Supply(shot, Routes(shot.network), 0.4), shot.running, NOW, DEFAULT)
+    return Releases(
+        Supply(Fleet(shot, Routes(shot.network), 0.4), shot), shot.running, NOW, DEFAULT
+    )
 
 
 def wait(found: Releases, cards: int) -> tuple[float, bool]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from scheduler.length import Lengths
+from scheduler.fleet import Fleet
+from scheduler.length import Lengths, Wishes
 from scheduler.model import (
     Accelerator,
     Demand,
@@ -63,11 +65,13 @@ def snapshot(*queue: QueueClass, running: tuple[Running, ...] = ()) -> Snapshot:
 
 def left(here: Snapshot) -> Scarcity:
     """What a round leaves that finds no free card."""
-    supply = Supply(here, routes_of(here.network), 0.4)
+    supply = Supply(Fleet(here, routes_of(here.network), 0.4), here)
     lengths = Lengths(here.accelerators, Policy(), supply.by_model())
-    waiting = [(lengths.by_model(queued.demand), queued.queued) for queued in here.queue]
+    runs = [lengths.by_model(queued.demand) for queued in here.queue]
+    wishes = Wishes.of(tuple(supply.by_model()), runs)
+    jobs = np.array([queued.queued for queued in here.queue])
     factors = drifted(here.scarcity, here.now)
-    return Backlog(supply, here.running, here.now).scarcity(factors, waiting, here.now)
+    return Backlog(supply, here.running, here.now).scarcity(factors, wishes, jobs, here.now)
 
 
 def after(here: Snapshot, seconds: float) -> dict[str, float]:

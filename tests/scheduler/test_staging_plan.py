@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
+from scheduler.fleet import Fleet
 from scheduler.model import (
     Dataset,
     Demand,
@@ -38,7 +39,7 @@ NODE = supernode("s", 8, 8)
 
 def supply_of(*pools: object, **facts: object) -> Supply:
     shot = snapshot(pools, **facts)  # type: ignore[arg-type]
-    return Supply(shot, Routes(shot.network), 0.4)
+    return Supply(Fleet(shot, Routes(shot.network), 0.4), shot)
 
 
 def test_staging_is_from_the_nearest_replica_and_back() -> None:
@@ -85,7 +86,7 @@ def federation(
     """One pool at each site."""
     pools = [pool(site.name, supernodes=[NODE]) for site in sites]
     shot = replace(snapshot(pools, sites=sites, datasets=datasets, **facts), network=net)  # type: ignore[arg-type]
-    return Supply(shot, Routes(net), 0.4)
+    return Supply(Fleet(shot, Routes(net), 0.4), shot)
 
 
 def test_inputs_overlap_where_their_ways_part_and_queue_where_they_meet() -> None:
@@ -254,6 +255,15 @@ def test_data_is_sent_ahead_while_the_job_waits_for_cards() -> None:
     assert soon.prestagings == (Prestaging("c/main", Fetch("x", "a", TB)),)
     assert waiting_round(20_000.0).prestagings == ()  # there is time: the plan may yet change
     assert waiting_round(1200.0, ("west",)).prestagings == ()  # it may not leave the west
+
+
+@pytest.mark.parametrize(("busy_seconds", "left"), [(400.0, 600.01), (1200.0, 0.0)])
+def test_a_wait_hides_the_transfer_that_goes_on_meanwhile(busy_seconds: float, left: float) -> None:
+    """The data take 1,000 s to C; what is left of that when the cards come free counts."""
+    ((_, told),) = waiting_round(busy_seconds).explanations
+    score = told.candidates[0].score
+    assert score.stage_seconds == pytest.approx(left)
+    assert score.finish_seconds == pytest.approx(score.wait_seconds + left + 600.0)
 
 
 regions_of_data = st.lists(st.sampled_from(["west", "east"]), max_size=1).map(tuple)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import snapshots
 
-from scheduler.length import Length
+from scheduler.length import Length, Wishes
 from scheduler.model import Snapshot
 from scheduler.placement import place
 from scheduler.worth import Market
@@ -20,7 +21,8 @@ FAST, SLOW = "fast-card", "slow-card"
 def market(free: dict[str, int], *classes: tuple[int, dict[str, tuple[int, float]]]) -> Market:
     """Each class: its jobs, and by model the cards and seconds of one."""
     runs = [tuple(Length(m, cards, s) for m, (cards, s) in able.items()) for _, able in classes]
-    return Market.of(runs, [jobs for jobs, _ in classes], free, {})
+    jobs = np.array([jobs for jobs, _ in classes], np.int64)
+    return Market.of(Wishes.of(sorted(free), runs), jobs, free, {})
 
 
 def test_the_bound_of_one_model_is_what_the_densest_jobs_are_worth() -> None:
@@ -34,8 +36,9 @@ def test_nobody_is_counted_twice() -> None:
 
 
 def test_a_scarce_model_makes_a_start_worth_less() -> None:
-    runs = [(Length(FAST, 8, 10.0),)]
-    assert Market.of(runs, [1], {FAST: 8}, {FAST: 4.0}).bound() == pytest.approx(1 / 40)
+    wishes = Wishes.of([FAST], [(Length(FAST, 8, 10.0),)])
+    found = Market.of(wishes, np.ones(1, np.int64), {FAST: 8}, {FAST: 4.0})
+    assert found.bound() == pytest.approx(1 / 40)
 
 
 def test_nothing_to_place_or_nowhere() -> None:

@@ -16,8 +16,8 @@ import pytest
 from federations import NOW, gang, pool, queued, snapshot, supernode
 
 from scheduler.corrections import updated
+from scheduler.memo import Memo
 from scheduler.model import Correction, Demand, Learned, Running, Snapshot, Supernode, Work
-from scheduler.network import Routes
 from scheduler.placement import place
 
 JOBS = 60
@@ -75,7 +75,7 @@ class World:
         self.predicted: dict[str, tuple[str, float]] = {}
         self.ended_at: dict[str, float] = {}
         self.off_by: dict[str, float] = {}  # ln(expected run ÷ true), by job
-        self.routes = Routes(snapshot([]).network)
+        self.memo = Memo()
 
     def run(self) -> float:
         """Mean completion time in seconds."""
@@ -129,7 +129,7 @@ class World:
 
     def _round(self, at: float) -> None:
         shot = self._snapshot(at)
-        for chosen in place(shot, routes=self.routes).placements:
+        for chosen in place(shot, memo=self.memo).placements:
             job, [part] = self.jobs[chosen.job_id], chosen.slices
             model = MODELS[chosen.variant]
             row = self.nodes[chosen.pool][part.supernode]
