@@ -146,6 +146,24 @@ def status(config_path: Path, output: str) -> None:
 
 
 @cli.command()
+@click.option("--node", default="", help="Of this node alone.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.pass_obj
+def cards(config_path: Path, node: str, output: str) -> None:
+    """Say what tools and exporters said last of each card; with -o json in their own names."""
+    found = _ask(_config(config_path).state_dir, {"command": "cards", "node": node})["cards"]
+    if output == "json":
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    from agent.cards_shown import lines
+
+    for line in lines(found):
+        click.echo(line)
+    if not found:
+        click.echo("no pool has a probe that has spoken; see docs/sites/probes.md", err=True)
+
+
+@cli.command()
 @click.option("--no-wait", is_flag=True, help="Return at once, not when the last job has ended.")
 @click.pass_obj
 def drain(config_path: Path, no_wait: bool) -> None:

@@ -10,31 +10,43 @@ import fcntl
 import os
 import random
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from agent.answers import Answers
 from agent.backends import Backend
+from agent.backends.prepare import StateDirectory as Places
 from agent.bundles import Bundles
 from agent.clock import boot_id
+from agent.commands import Commands
 from agent.config import AgentConfig
 from agent.daemon import Daemon
 from agent.data_plane import DataPlane
+from agent.failure_rate import failures_per_card_day
+from agent.failure_watch import read_count
+from agent.files import Files
 from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal
 from agent.logs import Logs
 from agent.materials import Materials
+from agent.publishing import Publisher, Stores
+from agent.publishing.stores import directory_of, file_url
+from agent.rank_files import RankFiles
 from agent.runs import Runs
 from agent.session.calls import get_bundle
 from agent.session.stream import Connect, Diagnose, Session
 from agent.staging import Limits, Staging
 from agent.staging.s3 import store_of
+from agent.staging.sftp import SftpAccount, account_of
 from agent.staging.values import GIB
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Settings
 from agent.survey import Surveying
+from agent.tails import Tails, with_output
 from agent.wire.encode import SiteProfile
 from suan.errors import Conflict, InvalidRequest
 from suan.identity.directory import make_private_directory
@@ -103,16 +115,27 @@ def profile_of(config: AgentConfig, agent_id: str) -> SiteProfile:
         region=config.region,
         pue=config.pue,
         grid_kg_per_kwh=config.grid_kg_per_kwh,
-        failures_per_card_day=config.failures_per_card_day,
+        failures_per_card_day=failures_per_card_day(
+            config.failures_per_card_day, read_count(config.state_dir)
+        ),
         restart_seconds=config.restart_seconds,
         checkpoint_gb_per_second=config.checkpoint_gb_per_second,
         egress_yuan_per_gb=config.egress_yuan_per_gb,
-        tenants_allowed=config.tenants_allowed,
+        runs_images=config.runs_images,
+        tenants_allowed=config.tenants_admitted,
         tenants_denied=config.tenants_denied,
         time_limit_seconds_max=config.time_limit_seconds_max,
         agent_version=version("suan"),
         backend=config.backend,
     )
+
+
+def rank_files_of(config: AgentConfig) -> RankFiles | None:
+    """Who writes tables of ranks; None where the operator says nothing of them."""
+    if config.ranktable is None:
+        return None
+    numbered = config.backend == "process"  # else the cluster manager chooses the cards
+    return RankFiles(config.ranktable, config.runs_dir.absolute(), whole_nodes_only=not numbered)
 
 
 def settings_of(config: AgentConfig) -> Settings:
@@ -121,13 +144,27 @@ def settings_of(config: AgentConfig) -> Settings:
         site=config.site,
         tenants_allowed=config.tenants_allowed,
         tenants_denied=config.tenants_denied,
+        tenants_mapped=config.accounts.tenants,
+        runs_images=config.runs_images,
         time_limit_seconds_max=config.time_limit_seconds_max,
         time_zone=config.time_zone,
+        has_store=bool(config.store),
+        destinations=tuple(
+            file_url(Path(place)) if place.startswith("/") else place
+            for place in config.store_destinations
+        ),
     )
 
 
 def staging_of(config: AgentConfig) -> Staging:
     """Where inputs come from, and may come from. Raises InvalidRequest."""
+    store = directory_of(config.store) if config.store else None
+    cache = config.runs_dir / CACHE_DIRECTORY
+    return Staging(cache, config.data_roots, limits_of(config), (store,) if store else ())
+
+
+def limits_of(config: AgentConfig) -> Limits:
+    """What transfers may take of the site, and whom they may ask. Raises InvalidRequest."""
     kept = round(config.data_gib_max * GIB)
     hosts = frozenset(host.lower() for host in config.data_hosts)
     endpoint, credentials = config.data_s3_endpoint, config.data_s3_credentials
@@ -138,8 +175,26 @@ def staging_of(config: AgentConfig) -> Staging:
             "ConfigUnreadable",
         )
     store = store_of(endpoint, credentials, config.data_s3_region) if credentials else None
-    limits = Limits(cache_bytes_max=kept, file_bytes_max=kept, private_hosts=hosts, s3=store)
-    return Staging(config.runs_dir / CACHE_DIRECTORY, config.data_roots, limits)
+    return Limits(
+        cache_bytes_max=kept,
+        file_bytes_max=kept,
+        private_hosts=hosts,
+        s3=store,
+        sftp=_sftp_of(config),
+    )
+
+
+def _sftp_of(config: AgentConfig) -> SftpAccount | None:
+    user, key, hosts = config.data_sftp_user, config.data_sftp_key, config.data_sftp_known_hosts
+    if user and key and hosts:
+        return account_of(user, key, hosts)
+    if user or key or hosts:
+        raise InvalidRequest(
+            "sftp://… needs data_sftp_user, data_sftp_key and data_sftp_known_hosts",
+            "write all three into agent.yaml, or none",
+            "ConfigUnreadable",
+        )
+    return None
 
 
 def assemble(
@@ -161,22 +216,52 @@ def assemble(
     async def fetch(sha256: str) -> Any:
         return await get_bundle(session.channel, sha256)
 
+    logs = Logs(outside.backend, ranks_of)
     session = Session(
         profile_of(config, state_directory.agent_id),
         config.grace_seconds,
         outside.connect,
         inbox.put,
-        Logs(outside.backend, ranks_of).answer,
+        Answers(
+            logs, Files(outside.backend), Commands(outside.backend, config.exec_allowed)
+        ).answer,
         outside.diagnose,
         outside.reconnect,
         outside.brokers,
         outside.on_silence,
         lambda heard: data.want(heard),
+        lambda heard: tails.acknowledged(heard),
     )
     bundles = Bundles(state_directory.path / BUNDLES_DIRECTORY, fetch)
-    materials = Materials(bundles, outside.staging, config.runs_dir / DATA_DIRECTORY)
+    places = Places(config.runs_dir.absolute(), free_bytes_min=0)
+    materials = Materials(bundles, outside.staging, config.runs_dir / DATA_DIRECTORY, places)
+    publisher = Publisher(
+        outside.backend,
+        Stores(config.store, limits_of(config)),
+        inbox.post,
+        lambda: (attempt.name for attempt in state.running()),
+    )
     data = DataPlane(
         outside.staging, lambda: materials.progress, session.send, lambda: session.spoken
     )
-    runs = Runs(outside.backend, materials, inbox.post)
-    return Daemon(supervisor, journal, boot, outside.backend, inbox, runs, materials, session, data)
+    runs = Runs(outside.backend, materials, inbox.post, rank_files=rank_files_of(config))
+    tails = Tails(
+        outside.backend,
+        lambda: with_output(state, time.time()),
+        logs.ranks,
+        session.send,
+        lambda: session.spoken,
+    )
+    return Daemon(
+        supervisor,
+        journal,
+        boot,
+        outside.backend,
+        inbox,
+        runs,
+        materials,
+        session,
+        data,
+        tails,
+        publisher,
+    )

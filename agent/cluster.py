@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.account_check import require_root
 from agent.backends import Backend
 from agent.backends.noop import NoopBackend
 from agent.backends.process import ProcessBackend
@@ -27,7 +28,11 @@ class Cluster:
 
 
 def cluster_of(config: AgentConfig, environment: Mapping[str, str]) -> Cluster:
-    """Opens nothing and asks nothing yet; `environment` is the agent's own."""
+    """Opens nothing and asks nothing yet; `environment` is the agent's own.
+
+    Raises InvalidRequest (AccountsNeedRoot).
+    """
+    require_root(config)
     if config.slurm is not None:
         survey = slurm_survey(config, config.slurm, environment)
         return Cluster(survey, slurm_backend(config, config.slurm, environment, survey))
@@ -39,5 +44,11 @@ def cluster_of(config: AgentConfig, environment: Mapping[str, str]) -> Cluster:
         return Cluster(watched, kubernetes_backend(config, config.kubernetes, watched))
     if config.backend == "noop":
         return Cluster(Survey(config), NoopBackend())
-    own = ProcessBackend(config.state_dir, environment, config.job_environment)
+    own = ProcessBackend(
+        config.state_dir,
+        environment,
+        config.job_environment,
+        accounts=config.accounts,
+        containers=config.shown_containers,
+    )
     return Cluster(Survey(config), own)

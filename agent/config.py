@@ -16,10 +16,14 @@ from typing import Any
 
 import yaml
 
+from agent.backends.account import Accounts
+from agent.backends.container import Containers
 from agent.config_fields import AGENT_FILE, PoolDraft
+from agent.config_ranktable import RankTableConfig
 from agent.inventory import DeclaredNode, DeclaredPool
 from agent.kubernetes.config import KubernetesConfig
 from agent.policy import PoolPolicy
+from agent.probes.reading import ExporterProbe
 from agent.ray.config import RayConfig
 from agent.slurm.config import SlurmConfig
 from suan.catalogue import Catalogue
@@ -65,7 +69,7 @@ CLUSTERS: Mapping[str, _KnownCluster] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class ProbedPool:
-    """A pool, and the tool that tells the state of its cards; "": nobody looks."""
+    """A pool, and the tool that tells the state of its cards; "": none does."""
 
     declared: DeclaredPool
     probe: str = ""
@@ -92,6 +96,7 @@ class AgentConfig:
     time_zone: tzinfo = UTC  # of the pools' windows
     probe_seconds: float = 30.0  # between two readings of the cards
     internet: str = ""  # what the nodes reach: "none" or "outbound"; "": not stated
+    exec: str = "denied"  # or "allowed": commands of the users beside their own jobs
     pue: float = 1.3
     grid_kg_per_kwh: float = 0.5703
     failures_per_card_day: float = 0.0
@@ -100,25 +105,63 @@ class AgentConfig:
     egress_yuan_per_gb: float = 0.0  # asked for bytes that leave the site
     tenants_allowed: tuple[str, ...] = ()  # empty: all
     tenants_denied: tuple[str, ...] = ()
+    accounts: Accounts = field(default_factory=Accounts)  # under which local users jobs run
+    containers: Containers | None = None  # in which images jobs may run; None: in none
     data_roots: tuple[Path, ...] = ()  # whose datasets jobs may read
     data_gib_max: float = 100.0  # of downloaded inputs that are kept
     data_hosts: tuple[str, ...] = ()  # with private addresses, that inputs may come from
     data_s3_endpoint: str = ""  # where s3://bucket/key is read; "": nowhere
     data_s3_region: str = ""  # "": the store has none
     data_s3_credentials: Path | None = None  # of the site's account there
+    data_sftp_user: str = ""  # with which sftp://host/path is read; "": nothing is
+    data_sftp_key: Path | None = None
+    data_sftp_known_hosts: Path | None = None  # the servers that may be asked
+    store: str = ""  # where outputs and checkpoints are published; "": they stay at the site
+    store_destinations: tuple[str, ...] = ()  # beginnings of URLs that jobs may publish to
     environment: Mapping[str, str] = field(default_factory=dict)  # for every job of this site
     names: Mapping[str, str] = field(default_factory=dict)  # what tools print -> canonical model
+    ranktable: RankTableConfig | None = None  # of Ascend nodes; None: none is written
+
+    @property
+    def tenants_admitted(self) -> tuple[str, ...]:
+        """Whose jobs can run here: those that are allowed and have an account; empty: all."""
+        allowed, mapped = self.tenants_allowed, self.accounts.tenants
+        if allowed and mapped:
+            return tuple(tenant for tenant in allowed if tenant in mapped)
+        return allowed or mapped
+
+    @property
+    def shown_containers(self) -> Containers | None:
+        """With the data of the site, to which links lead, where jobs in images see it."""
+        if self.containers is None:
+            return None
+        outside = [root for root in self.data_roots if not root.is_relative_to(self.runs_dir)]
+        return replace(self.containers, binds=(*self.containers.binds, *map(str, outside)))
+
+    @property
+    def runs_images(self) -> bool:
+        """Whether jobs may run in images that they name."""
+        images = self.kubernetes.images_allowed if self.kubernetes else ()
+        return self.containers is not None or bool(images)
 
     @property
     def rules(self) -> tuple[str, ...]:
         """What a job must know of this site, one line each."""
-        return ("no internet on the nodes",) if self.internet == "none" else ()
+        offline = ("no internet on the nodes",) if self.internet == "none" else ()
+        commands = ("commands beside jobs (suan exec)",) if self.exec_allowed else ()
+        images = ("container images",) if self.runs_images else ()
+        return (*offline, *commands, *images)
+
+    @property
+    def exec_allowed(self) -> bool:
+        return self.exec == "allowed"
 
     @property
     def job_environment(self) -> Mapping[str, str]:
         """What the site sets for every job."""
         offline = {"HF_HUB_OFFLINE": "1"} if self.internet == "none" else {}
-        return {**offline, **self.environment}
+        published = {"SUAN_CHECKPOINT_COMMITS": "1"} if self.store else {}
+        return {**offline, **self.environment, **published}
 
     @property
     def runs_dir(self) -> Path:
@@ -206,7 +249,11 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
     tenants = values.pop("tenants", {})
     brokers = values.pop("broker")
     data_roots = tuple(base / root for root in values.pop("data_roots", ()))
+    store = values.pop("store", "")
     credentials = values.pop("data_s3_credentials", "")
+    sftp_key = values.pop("data_sftp_key", "")
+    known_hosts = values.pop("data_sftp_known_hosts", "")
+    containers: Containers | None = values.pop("containers", None)
     slurm: SlurmConfig | None = values.pop("slurm", None)
     ray: RayConfig | None = values.pop("ray", None)
     cluster: KubernetesConfig | None = values.pop("kubernetes", None)
@@ -217,12 +264,19 @@ def _config(values: dict[str, Any], pools: tuple[ProbedPool, ...], base: Path) -
         identity_dir=base / identity_dir if identity_dir else state_dir / "identity",
         city=values.pop("city", values["site"]),
         data_roots=data_roots,
+        store=store if "://" in store or not store else str(base / store),
         data_s3_credentials=base / credentials if credentials else None,
+        data_sftp_key=base / sftp_key if sftp_key else None,
+        data_sftp_known_hosts=base / known_hosts if known_hosts else None,
         slurm=replace(slurm, shared_dir=str(base / slurm.shared_dir)) if slurm else None,
         ray=ray.below(base) if ray else None,
         kubernetes=cluster.below(base) if cluster else None,
+        containers=(
+            replace(containers, image_dir=str(base / containers.image_dir)) if containers else None
+        ),
         tenants_allowed=tenants.get("allowed", ()),
         tenants_denied=tenants.get("denied", ()),
+        accounts=Accounts(MappingProxyType(dict(values.pop("accounts", ())))),
         environment=MappingProxyType(dict(values.pop("environment", ()))),
         names=MappingProxyType({raw: model.model for raw, model in values.pop("names", ())}),
         **values,
@@ -240,8 +294,48 @@ def _check_backend(values: Mapping[str, Any], reader: Reader) -> None:
         reader.report(backend, Fault("MissingKey", message, known.least))
     if known is not None and "pools" in values:
         reader.report("pools", Fault("WrongKey", known.pools, known.instead))
+    if "containers" in values and backend in _NO_CONTAINERS:
+        why, instead = _NO_CONTAINERS[backend]
+        fault = Fault("WrongKey", f"means nothing with backend {backend}: {why}", instead)
+        reader.report("containers", fault)
+    if "ranktable" in values and backend == "kubernetes":
+        fault = Fault("WrongKey", "is what the device plugin says", "use kubernetes.ranktable")
+        reader.report("ranktable", fault)
+    if "accounts" in values:
+        _check_accounts(values, backend, reader)
     if known is None and "pools" not in values:
         reader.report("pools", Fault("MissingKey", "is required", "the site's accelerators"))
+
+
+# Where jobs cannot be given to other users of the machine: why, and what there is instead.
+_NO_ACCOUNTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "ray": ("Ray runs every job as the user who started it", "give each tenant a Ray"),
+        "kubernetes": ("pods are not users of the machine", "use kubernetes.tenants"),
+        "noop": ("nothing is run", "drop accounts"),
+    }
+)
+
+# Where no runtime of ours starts a job's processes.
+_NO_CONTAINERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "ray": ("its nodes are what Ray was started in", "start Ray in an image of your choice"),
+        "kubernetes": ("pods are in images already", "use kubernetes.images_allowed"),
+        "noop": ("nothing is run", "drop containers"),
+    }
+)
+
+
+def _check_accounts(values: Mapping[str, Any], backend: str, reader: Reader) -> None:
+    if backend in _NO_ACCOUNTS:
+        why, instead = _NO_ACCOUNTS[backend]
+        fault = Fault("WrongKey", f"means nothing with backend {backend}: {why}", instead)
+        reader.report("accounts", fault)
+    allowed = values.get("tenants", {}).get("allowed", ())
+    mapped = Accounts(dict(values["accounts"])).tenants
+    if allowed and mapped and not set(allowed) & set(mapped):
+        message = "gives an account to no tenant that tenants.allow names"
+        reader.report("accounts", Fault("WrongKey", message, "add them, or '*'"))
 
 
 def _pools(drafts: Sequence[PoolDraft], address: str, reader: Reader) -> tuple[ProbedPool, ...]:
@@ -252,7 +346,10 @@ def _pools(drafts: Sequence[PoolDraft], address: str, reader: Reader) -> tuple[P
             fault = Fault("DuplicateName", f"{quoted(draft.name)} is the name of another pool too")
             reader.report(f"pools[{index}].name", fault)
         seen.add(draft.name)
-    return tuple(ProbedPool(_declared(draft, address), draft.probe) for draft in drafts)
+    return tuple(
+        ProbedPool(_declared(draft, address), draft.probe if isinstance(draft.probe, str) else "")
+        for draft in drafts
+    )
 
 
 def _declared(draft: PoolDraft, address: str) -> DeclaredPool:
@@ -276,4 +373,5 @@ def _declared(draft: PoolDraft, address: str) -> DeclaredPool:
         linearity=tuple(sorted(draft.linearity)),
         software=draft.software,
         policy=draft.policy,
+        probe=draft.probe if isinstance(draft.probe, ExporterProbe) else None,
     )

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from agent.config_jobs import ACCOUNTS, CONTAINERS
 from agent.config_offers import FIGURES
+from agent.config_probe import EXPORTER
+from agent.config_ranktable import RANKTABLE
 from agent.config_values import (
     ADDRESS,
     BROKER,
@@ -24,6 +27,8 @@ from agent.config_values import (
 from agent.config_windows import POLICY_FIELDS, TIME_ZONE, policy_from
 from agent.kubernetes.config import KUBERNETES
 from agent.policy import EVERYTHING, PoolPolicy
+from agent.probes.exporters import EXPORTERS
+from agent.probes.reading import ExporterProbe
 from agent.ray.config import RAY
 from agent.slurm.config import SLURM
 from scheduler.model import Accelerator
@@ -51,6 +56,7 @@ PROBE_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "rocm-smi": ("dcu", "gpu"),
     }
 )
+EXPORTER_KINDS = {name: exporter.kinds for name, exporter in EXPORTERS.items()}
 NODES_MAX = 100_000
 POOLS_MAX = 256
 
@@ -70,8 +76,7 @@ class PoolDraft:
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()
-    probe: str = ""
-    share: float = 1.0  # the largest at any time
+    probe: str | ExporterProbe = ""
     policy: PoolPolicy = EVERYTHING
 
     @property
@@ -89,14 +94,18 @@ def _pool(**values: Any) -> PoolDraft:
         raise Fault("DuplicateName", "names a node twice")
     if not draft.probe:
         return draft
-    kind = draft.accelerator.kind
-    if kind not in PROBE_KINDS[draft.probe]:
-        wanted = " or ".join(tool for tool, kinds in PROBE_KINDS.items() if kind in kinds)
-        message = f"{draft.probe} does not read a {kind} such as {draft.accelerator.model}"
+    kind, probe = draft.accelerator.kind, draft.probe
+    exporter = isinstance(probe, ExporterProbe)
+    name = probe.exporter if isinstance(probe, ExporterProbe) else probe
+    known = EXPORTER_KINDS if exporter else PROBE_KINDS
+    if kind not in known[name]:
+        wanted = " or ".join(each for each, kinds in known.items() if kind in kinds)
+        message = f"{name} does not read a {kind} such as {draft.accelerator.model}"
         raise Fault("WrongProbe", message, f"use {wanted}")
-    if len(names) > 1:
-        message = f"a probe reads this machine alone, but the pool has {len(names)} nodes"
-        raise Fault("WrongProbe", message, "without a probe the declared cards count as healthy")
+    if len(names) > 1 and not exporter:
+        message = f"a tool reads this machine alone, but the pool has {len(names)} nodes"
+        hint = "probe: {exporter: …, url: …} reads every node; without, all cards count as healthy"
+        raise Fault("WrongProbe", message, hint)
     return draft
 
 
@@ -143,7 +152,11 @@ POOL: Record[PoolDraft] = Record(
             foreign=("memory",),
         ),
         *FIGURES,
-        Field("probe", _words(*PROBE_KINDS), "tool that reads this machine's cards; default: none"),
+        Field(
+            "probe",
+            Either(_words(*PROBE_KINDS), EXPORTER),
+            "tool that reads this machine's cards, or an exporter on its nodes; default: none",
+        ),
         *POLICY_FIELDS,
     ),
 )
@@ -185,6 +198,24 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
         ),
         Field("data_s3_region", text(RAW_NAME), "its region, where it has any"),
         Field("data_s3_credentials", text(limits.DIRECTORY), "file of the site's account there"),
+        Field("data_sftp_user", text(RAW_NAME), "the site's account at SFTP servers"),
+        Field("data_sftp_key", text(limits.DIRECTORY), "file of its private key"),
+        Field(
+            "data_sftp_known_hosts",
+            text(limits.DIRECTORY),
+            "file of the host keys of the servers that may be asked, as of ssh",
+        ),
+        Field(
+            "store",
+            text(limits.DIRECTORY),
+            "where checkpoints and outputs are published: s3://bucket/prefix, sftp://host/dir, "
+            "or a directory that other sites see too; default: they stay here",
+        ),
+        Field(
+            "store_destinations",
+            ListOf(text(limits.DIRECTORY)),
+            "URLs below which jobs may publish outputs too; default: none",
+        ),
         Field("city", text(PLACE), "the site's place in the national network; default: site"),
         Field("region", text(RAW_NAME), "for rules of data residency"),
         Field("backend", _words(*BACKENDS), "the site's cluster manager; default: process"),
@@ -203,6 +234,11 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
         Field("probe_seconds", number(1, 86_400, "seconds"), "between readings; default: 30"),
         Field("time_zone", TIME_ZONE, "of the pools' windows, e.g. Asia/Shanghai; default: UTC"),
         Field("internet", _words("none", "outbound"), "what the nodes reach; default: not stated"),
+        Field(
+            "exec",
+            _words("allowed", "denied"),
+            "`suan exec`: users' commands beside their own jobs; default: denied",
+        ),
         Field("pue", number(1.0, 5.0), "power usage effectiveness; default: 1.3"),
         Field("grid_kg_per_kwh", number(0, 5), "kg of CO2 per kWh; default: 0.5703"),
         Field("failures_per_card_day", number(0, 1), "as measured; default: 0"),
@@ -219,11 +255,24 @@ AGENT_FILE: Record[dict[str, Any]] = Record(
         ),
         Field("tenants", TENANTS, "who may use the site", foreign=("allow", "deny")),
         Field(
+            "accounts",
+            ACCOUNTS,
+            "tenant -> {user: …} under whom its jobs run; default: all as the agent",
+            foreign=("users", "account_map", "identity_mapping"),
+        ),
+        Field(
+            "containers",
+            CONTAINERS,
+            "in which images jobs may run; default: in none",
+            foreign=("images", "singularity", "apptainer"),
+        ),
+        Field(
             "environment",
             MapOf(limits.VARIABLE, Scalar(str, limits.VARIABLE_VALUE, {"type": "string"}), pair),
             "variables for every job of this site",
             foreign=("env", "envs"),
         ),
+        Field("ranktable", RANKTABLE, "what HCCL must know of Ascend nodes; default: nothing"),
         Field(
             "names",
             MapOf(RAW_NAME, Model(), pair),

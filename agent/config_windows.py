@@ -34,14 +34,11 @@ def zone_of(name: str) -> tzinfo:
 
 
 def policy_from(values: dict[str, Any]) -> dict[str, Any]:
-    """A pool's values with its `policy` in the place of what it is made of.
-
-    `share` stays as the largest of all shares: more than that is never held.
-    """
+    """A pool's values with its `policy` in the place of what it is made of."""
     windows = values.pop("windows", ())
     share = values.pop("share", 0.0 if windows else 1.0)
     policy = PoolPolicy(share, windows, values.pop("recall", None))
-    return {**values, "share": policy.share_max, "policy": policy}
+    return {**values, "policy": policy}
 
 
 def _minutes(text: str) -> int:

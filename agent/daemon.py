@@ -20,11 +20,13 @@ from agent.data_plane import DataPlane
 from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal, JournalFull
 from agent.materials import Materials
+from agent.publishing import Publisher
 from agent.runs import Runs
 from agent.session.stream import Session
 from agent.supervisor import Decision, Supervisor
 from agent.supervisor.messages import (
     CloseSession,
+    DropStates,
     Effect,
     Event,
     Forget,
@@ -32,6 +34,7 @@ from agent.supervisor.messages import (
     JournalRecovered,
     Launch,
     ModeSet,
+    Publish,
     Record,
     RenewLeases,
     RunEnded,
@@ -43,8 +46,10 @@ from agent.supervisor.messages import (
     SendReports,
     StopRun,
     Tick,
+    Unpublish,
 )
 from agent.supervisor.values import Moment
+from agent.tails import Tails
 from suan.crash import crash_point
 
 JOURNAL_RETRY_SECONDS = 1.0  # between two tries while the disk is full
@@ -69,6 +74,8 @@ class Daemon:
         materials: Materials,
         session: Session,
         data: DataPlane,
+        tails: Tails,
+        publisher: Publisher,
     ) -> None:
         self.supervisor = supervisor
         self.session = session
@@ -79,6 +86,8 @@ class Daemon:
         self._runs = runs
         self._materials = materials
         self._data = data
+        self._tails = tails
+        self._publisher = publisher
         self._disk = ThreadPoolExecutor(1, "journal")
         self._pending: list[Record] = []  # not on the disk yet, for want of room
         self._retry_at = 0.0
@@ -86,6 +95,9 @@ class Daemon:
         self._performers: Mapping[type[Effect], Callable[[Any], None]] = MappingProxyType(
             {
                 Launch: runs.launch,
+                Publish: publisher.publish,
+                DropStates: lambda effect: publisher.drop_before(effect.name, effect.number),
+                Unpublish: lambda effect: publisher.unpublish(effect.name),
                 StopRun: lambda effect: runs.stop(effect.name, effect.reason),
                 RenewLeases: lambda effect: runs.renew(effect.leases),
                 Forget: lambda effect: runs.forget(effect.names),
@@ -111,7 +123,8 @@ class Daemon:
         `keepers` are run beside the loop.
         """
         await self._backend.open()
-        works = [self._loop, self._read_exits, self.session.run, self._data.run, *keepers]
+        works = [self._loop, self._read_exits, self.session.run, self._data.run]
+        works += [self._tails.run, self._publisher.run, *keepers]
         tasks: list[asyncio.Task[Any]] = []
         try:
             await self._step([RunsFound(await self._found()), mode])
@@ -123,6 +136,7 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._data.close()
+            await self._publisher.close()
             await self._runs.close()
             await self._backend.close()
             self._disk.shutdown()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from agent.backends import Launch, RunOrder
+from agent.backends.container import Container
 
 # All that a job gets of the agent's own environment: nothing there may be a secret.
 KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TZ", "USER")
@@ -49,6 +50,7 @@ class Surroundings:
     site: Mapping[str, str]  # set by the site's operator for every job
     master_port: int  # the same for all ranks
     deadline_at: float  # wall seconds at which the time limit ends the run; 0.0: never
+    container: Container | None = None  # in which the job's processes are; None: natively
 
 
 def job_environment(

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH100, PTH104, PTH105, PTH110, PTH112, PTH116, PTH118, PTH123, PTH202, PTH208
+# ruff: noqa: PTH100, PTH104, PTH105, PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, PTH202, PTH208
 """The fence: the launcher that lives beside a run and ends it, with or without the agent.
 
     python3 -I -S fence.py RUN_DIRECTORY
@@ -6,7 +6,7 @@
 It needs Python 3.8 or later on Linux, the standard library and nothing of Suan, so it can
 be carried to any node. It knows one run directory and its files:
 
-    order.json  what to start: phases of processes, time limit, grace; a cgroup to put them in
+    order.json  what to start: phases of processes, time limit, grace; their cgroup and account
     lease       when the lease ends, on this machine's clocks; the agent writes over it
     stop        its presence asks for the end; its text is the reason
     started     taken exclusively, locked while fence or keeper lives; whom to send SIGTERM
@@ -15,9 +15,8 @@ be carried to any node. It knows one run directory and its files:
 
 No process of the run can leave: orphans come back to the fence, and ranks die when it dies. Its
 parent, the keeper, does nothing while all is well; of a fence that was killed, or stopped beyond
-the lease, it ends what is left. Only when both are killed at one moment, detached children of
-ranks live until the agent finds them. It starts once per run, so it must start quickly: os.path
-here, since pathlib would add a third to that time.
+the lease, it ends what is left. If both are killed at one moment, the agent finds what detached.
+It starts once per run, so it must start quickly: pathlib would add a third to that time.
 """
 
 from __future__ import annotations
@@ -38,18 +37,13 @@ POLL_SECONDS = 1.0  # how often `lease` and `stop` are looked at
 KEEPER_SECONDS = 1.0  # after the lease's end the keeper takes a living fence for stopped
 KEEPER_POLL_SECONDS_MAX = 60.0
 KILL_POLL_SECONDS = 0.02  # how often the dying are counted
-EXIT_WRITE_ATTEMPTS = 60  # one per second, while the disk is full
+EXIT_RETRIES_MAX = 60  # one per second, while the disk is full
 EXIT_BYTES = 4096  # kept free for exit.json from the start, beside the order's own size
 LAUNCH_FAILED_STATUS = 127 << 8  # as a wait status: exit status 127
 WAITED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LIBC = ctypes.CDLL(None)
-
-
-class LaunchError(Exception):
-    """A process could not be started; nothing of its program ran."""
 
 
 class Lease:
@@ -91,19 +85,18 @@ class Run:
         self.grace_seconds: float = self.order["grace_seconds"]
         self.time_limit_seconds: float = self.order["time_limit_seconds"] or float("inf")
         self.cgroup: str = self.order.get("cgroup", "")  # v2, made by the agent; "": none
+        self.account: dict[str, Any] = self.order.get("account", {})  # {}: the fence's own
         self.lease = Lease(self.path("lease"), self.grace_seconds)
         self.began = now_seconds()
-        self.polled_at = 0.0
-        self.started_at = 0.0
-        self.reason = "Exited"
-        self.detail = ""
-        self.failure = 0  # wait status of the first process that failed
-        self.failed = ""  # and its label
+        self.polled_at = self.started_at = 0.0
+        self.reason, self.detail = "Exited", ""
+        self.failure, self.failed = 0, ""  # wait status and label of the first that failed
         self.labels: list[str] = []  # of the phase's processes, by index
         self.codes: list[int | None] = []  # of the phase's processes, by index
         self.pids: dict[int, int] = {}  # living processes of the phase: index by pid
         self.kill_at: float | None = None  # set once the end has begun
         self.terminated: set[int] = set()  # process groups that were asked to end
+        self.beside: Any = None  # the commands beside its ranks, once one is wanted
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -130,17 +123,14 @@ class Run:
             self.reason, self.detail = "LeaseEnded", "the lease had ended before it began"
         elif os.path.exists(self.path("stop")):
             self.reason, self.detail = "Stopped", read_text(self.path("stop"))
-        else:
-            return True
-        return False
+        return self.reason == "Exited"
 
     def launch(self, processes: list[dict[str, Any]], last: bool) -> None:
-        self.codes = [None] * len(processes)
-        self.labels = [process["label"] for process in processes]
+        self.codes, self.labels = [None] * len(processes), [each["label"] for each in processes]
         try:
             for index, process in enumerate(processes):
-                self.pids[start(process, self.cgroup)] = index
-        except (LaunchError, OSError) as error:
+                self.pids[start(process, self.cgroup, self.account)] = index
+        except OSError as error:
             self.failure = LAUNCH_FAILED_STATUS
             self.begin_end("LaunchFailed", str(error))
             return
@@ -170,6 +160,13 @@ class Run:
         if now - self.polled_at >= POLL_SECONDS:
             self.polled_at = now
             self.lease.read()
+        if os.path.isdir(self.path("beside")):
+            with contextlib.suppress(Exception):  # whatever fails there, the run goes on
+                if self.beside is None:
+                    names: dict[str, Any] = {"__name__": "beside"}
+                    exec(read_text(os.path.dirname(__file__) + "/beside.py"), names)  # noqa: S102
+                    self.beside = names["Commands"](self, globals())
+                self.beside.begin()
         if self.failure:
             self.begin_end("Exited", f"{self.failed} failed")
         elif os.path.exists(self.path("stop")):
@@ -196,11 +193,9 @@ class Run:
 
     def sleep(self, now: float) -> None:
         """Until a process dies or the next thing is due; a wish to stop is taken here."""
-        if self.kill_at is not None:
-            due = min(self.kill_at - now, self.lease.remaining())
-        else:
-            due = self.lease.remaining() - self.lease.margin_seconds
-            due = min(due, self.began + self.time_limit_seconds - now)
+        margin = self.lease.margin_seconds if self.kill_at is None else 0.0
+        end = self.began + self.time_limit_seconds if self.kill_at is None else self.kill_at
+        due = min(self.lease.remaining() - margin, end - now)
         caught = signal.sigtimedwait(WAITED, max(0.0, min(due, POLL_SECONDS)))
         if caught is not None and caught.si_signo != signal.SIGCHLD:
             self.begin_end("Stopped", read_text(self.path("stop")) or "the fence was told to end")
@@ -211,6 +206,8 @@ class Run:
             self.codes[index] = exit_code(status)
             if status and not self.failure:
                 self.failure, self.failed = status, self.labels[index]
+        elif self.beside is not None:
+            self.beside.note_death(pid, exit_code(status))
 
 
 def exit_record(
@@ -227,17 +224,14 @@ def exit_record(
     }
 
 
-# --- processes ----------------------------------------------------------------
-
-
-def start(process: dict[str, Any], cgroup: str) -> int:
-    """Fork one process into a session of its own; returns its pid once its program runs."""
+def start(process: dict[str, Any], cgroup: str, account: dict[str, Any]) -> int:
+    """Fork one process into a session of its own; its pid once its program runs, or OSError."""
     parent = os.getpid()
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            become(process, parent, cgroup)
+            become(process, parent, cgroup, account)
         except Exception as error:
             os.write(write_end, str(error).encode())
         finally:
@@ -247,14 +241,24 @@ def start(process: dict[str, Any], cgroup: str) -> int:
         fault = pipe.read().decode(errors="replace")
     if fault:
         os.waitpid(pid, 0)
-        raise LaunchError(f"{process['label']} could not be started: {fault}")
+        raise OSError(f"{process['label']} could not be started: {fault}")
     return pid
 
 
-def become(process: dict[str, Any], parent: int, cgroup: str) -> NoReturn:
+def become(process: dict[str, Any], parent: int, cgroup: str, account: dict[str, Any]) -> NoReturn:
     if cgroup:
         write_text(cgroup + "/cgroup.procs", "0")
     os.setsid()
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(process["stdout"], append, 0o600), 1)
+    os.dup2(os.open(process["stderr"], append, 0o600), 2)
+    if account:  # another user for good, with the usual mask whatever the agent's own is
+        os.setgroups(account["groups"])
+        os.setresgid(*[account["gid"]] * 3)
+        os.setresuid(*[account["uid"]] * 3)
+        os.umask(0o022)
+    # After the change of user, which would take this back.
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)
@@ -263,10 +267,8 @@ def become(process: dict[str, Any], parent: int, cgroup: str) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(process["directory"])
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(os.open(process["stdout"], append, 0o600), 1)
-    os.dup2(os.open(process["stderr"], append, 0o600), 2)
+    if "attend" in process:
+        os._exit(process["attend"]())
     os.execve(process["argv"][0], process["argv"], process["environment"])
 
 
@@ -302,9 +304,8 @@ def child_groups() -> set[int]:
     """The process groups of our children, as they are now."""
     groups = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{name}/stat", "rb") as file:
-                _state, parent, group = file.read().rpartition(b")")[2].split()[:3]
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            _state, parent, group = file.read().rpartition(b")")[2].split()[:3]
             if int(parent) == os.getpid():
                 groups.add(int(group))
     return groups - {os.getpgrp()}
@@ -370,7 +371,7 @@ def reserve(directory: str) -> int:
 def write_exit(directory: str, room: int, record: dict[str, Any]) -> None:
     """Durably, into the room kept for it; waits a while for a full disk."""
     text = json.dumps(record).encode()
-    for attempt in range(EXIT_WRITE_ATTEMPTS):
+    for attempt in range(EXIT_RETRIES_MAX + 1):
         try:
             os.pwrite(room, text, 0)
             os.ftruncate(room, len(text))
@@ -380,8 +381,7 @@ def write_exit(directory: str, room: int, record: dict[str, Any]) -> None:
             os.fsync(os.open(directory, os.O_RDONLY))
             return
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            if not full or attempt + 1 == EXIT_WRITE_ATTEMPTS:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or attempt == EXIT_RETRIES_MAX:
                 raise
             time.sleep(1.0)
 
@@ -393,6 +393,8 @@ def guard(directory: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         detail = f"the order cannot be read: {error}"
         return exit_record("LaunchFailed", detail, LAUNCH_FAILED_STATUS, 0.0, [])
+    if run.account:
+        os.umask(0o077)  # what the fence writes is not for other accounts
     try:
         run.live()
     except Exception as error:
@@ -419,8 +421,8 @@ def keep(directory: str, room: int, fence: int) -> int:
     kill_descendants(lambda _pid, _status: None)
     if os.WIFSIGNALED(status) and not os.path.exists(os.path.join(directory, "exit.json")):
         began = os.stat(os.path.join(directory, "started")).st_mtime
-        record = exit_record("Unknown", "its fence was killed", status, began, [])
-        write_exit(directory, room, record)
+        killed = "its fence was killed"
+        write_exit(directory, room, exit_record("Unknown", killed, status, began, []))
     return exit_code(status)
 
 
@@ -430,14 +432,12 @@ def main(arguments: list[str]) -> int:
         return 2
     directory = os.path.abspath(arguments[0])
     signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
-    lock = take(directory)
-    if lock is None:
+    if (lock := take(directory)) is None:
         return 3
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever reads our output knows: it has begun
     room = reserve(directory)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    fence = os.fork()
-    if fence:
+    if fence := os.fork():
         return keep(directory, room, fence)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.write(lock, json.dumps({"pid": os.getpid(), "boot_id": read_text(BOOT_ID)}).encode())

@@ -21,6 +21,7 @@ from enum import StrEnum
 from agent.backends import NodeShare
 from agent.inventory_stock import NodeStock, SupernodeStock
 from agent.policy import EVERYTHING, PoolPolicy
+from agent.probes.reading import ExporterProbe
 from scheduler.model import Pool, Release, Slice
 
 
@@ -58,6 +59,7 @@ class DeclaredPool:
     software: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0  # 0: none but the site's
     policy: PoolPolicy = EVERYTHING
+    probe: ExporterProbe | None = None  # on its nodes
 
     @property
     def cards(self) -> int:
@@ -72,6 +74,7 @@ class NodeCondition:
     node: str
     faulty: frozenset[int] = frozenset()
     kept_back: frozenset[int] = frozenset()  # in use by the site's own people
+    cards_seen: bool = True  # somebody looks at their health; else no failure would be noticed
 
 
 @dataclass(frozen=True, slots=True)

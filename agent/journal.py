@@ -37,7 +37,7 @@ from agent.supervisor.messages import (
 from agent.supervisor.values import Attempt, Recalled, Report
 from suan.errors import InternalError, SuanError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_MILLISECONDS = 5_000
 
 _SCHEMA = """
@@ -49,12 +49,13 @@ CREATE TABLE attempts (
     pool TEXT NOT NULL, nodes TEXT NOT NULL, ranks INTEGER NOT NULL, lease_class TEXT NOT NULL,
     lease_seconds REAL NOT NULL, accepted_at REAL NOT NULL, deadline REAL NOT NULL,
     stop_reason TEXT NOT NULL, priority INTEGER NOT NULL DEFAULT 0,
-    preemptible INTEGER NOT NULL DEFAULT 1
+    preemptible INTEGER NOT NULL DEFAULT 1, outputs TEXT NOT NULL DEFAULT '[]',
+    retried INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE outbox (
     report_seq INTEGER PRIMARY KEY, name TEXT NOT NULL, job_id TEXT NOT NULL,
     epoch INTEGER NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL, exit_code INTEGER NOT NULL,
-    outcome TEXT NOT NULL, failure TEXT NOT NULL
+    outcome TEXT NOT NULL, failure TEXT NOT NULL, stored TEXT NOT NULL DEFAULT ''
 );
 """
 # What makes a journal of the version before into one of this.
@@ -62,11 +63,16 @@ _UPGRADES = {
     1: """
 ALTER TABLE attempts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN preemptible INTEGER NOT NULL DEFAULT 1;
-"""
+""",
+    2: """
+ALTER TABLE attempts ADD COLUMN outputs TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE attempts ADD COLUMN retried INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN stored TEXT NOT NULL DEFAULT '';
+""",
 }
 _PUT_MARK = "REPLACE INTO marks VALUES (?, ?, ?)"
-_PUT_ATTEMPT = "REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_REPORT = "REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_ATTEMPT = "REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_REPORT = "REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_FACT = "REPLACE INTO facts VALUES (?, ?)"
 _RECALL = "recall "  # and the pool: the name of a fact
 

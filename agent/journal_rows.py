@@ -11,10 +11,12 @@ from agent.supervisor.values import (
     LONG_AGO,
     NEVER,
     Attempt,
+    Commit,
     Failure,
     Phase,
     Report,
     ReportKind,
+    TaskOutput,
 )
 
 
@@ -35,15 +37,34 @@ def attempt_row(attempt: Attempt) -> tuple[object, ...]:
         attempt.stop_reason,
         attempt.priority,
         attempt.preemptible,
+        json.dumps([asdict(output) for output in attempt.outputs]),
+        attempt.retried,
     )
 
 
 def attempt_of(row: tuple[Any, ...]) -> Attempt:
     name, job_id, epoch, phase, pool, nodes, ranks, lease_class, *rest = row
-    rest[-1] = bool(rest[-1])
+    *rest, preemptible, outputs, retried = rest
+    lease_seconds, accepted_at, deadline, stop_reason, priority = rest
+    wanted = tuple(TaskOutput(**output) for output in json.loads(outputs))
     shares = tuple(NodeShare(node, host, tuple(cards)) for node, host, cards in json.loads(nodes))
     return Attempt(
-        name, job_id, epoch, Phase(phase), pool, shares, ranks, LeaseClass(lease_class), *rest
+        name,
+        job_id,
+        epoch,
+        Phase(phase),
+        pool,
+        shares,
+        ranks,
+        LeaseClass(lease_class),
+        lease_seconds,
+        accepted_at,
+        deadline,
+        stop_reason,
+        priority,
+        bool(preemptible),
+        wanted,
+        bool(retried),
     )
 
 
@@ -68,10 +89,14 @@ def report_row(report: Report) -> tuple[object, ...]:
         report.exit_code,
         report.outcome,
         failure,
+        json.dumps(asdict(report.commit)) if report.commit else "",
     )
 
 
 def report_of(row: tuple[Any, ...]) -> Report:
-    number, name, job_id, epoch, kind, at, exit_code, outcome, failure = row
+    number, name, job_id, epoch, kind, at, exit_code, outcome, failure, stored = row
     why = Failure(**json.loads(failure)) if failure else None
-    return Report(number, name, job_id, epoch, ReportKind(kind), at, exit_code, outcome, why)
+    commit = Commit(**json.loads(stored)) if stored else None
+    return Report(
+        number, name, job_id, epoch, ReportKind(kind), at, exit_code, outcome, why, commit
+    )

@@ -1,4 +1,4 @@
-"""What the site's own people leave of a pool for the federation: shares, and cards kept back. Pure.
+"""What the site's own people use of a pool: cards kept back, and when they come back. Pure.
 
 A cluster manager often counts cards and does not number them; so the cards kept back are the
 highest that no run of ours holds.
@@ -6,12 +6,20 @@ highest that no run of ours holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
 
-from agent.inventory import DeclaredPool, NodeCondition
+from scheduler.model import Release
 
+RELEASES_MAX = 200  # told of a pool; what comes later counts as coming with the last
+RELEASE_SECONDS = 60.0  # ends of one minute are told as one
 Held = Callable[[str, str], Collection[int]]  # of pool and node: the cards that our runs hold
+# … and those that an exporter says are faulty; None: none says anything of that node.
+Faulty = Callable[[str, str], frozenset[int] | None]
+
+
+def none_told(pool: str, node: str) -> frozenset[int] | None:
+    """Where no exporter is asked."""
+    return None
 
 
 def highest(good: frozenset[int], held: frozenset[int], count: int) -> frozenset[int]:
@@ -19,20 +27,25 @@ def highest(good: frozenset[int], held: frozenset[int], count: int) -> frozenset
     return frozenset(sorted(good - held, reverse=True)[: max(0, count)])
 
 
-def within_share(
-    pool: DeclaredPool, share: float, found: Sequence[NodeCondition], held: Held
-) -> Sequence[NodeCondition]:
-    """What runs hold and what is free stay within the share: the last nodes' cards are kept."""
-    if share >= 1:
-        return found
-    cards = frozenset(range(pool.cards_per_node))
-    ours = {c.node: frozenset(held(c.pool, c.node)) for c in found}
-    free = {c.node: cards - c.faulty - c.kept_back - ours[c.node] for c in found}
-    allowed = int(pool.cards * share) - sum(map(len, ours.values()))
-    excess = sum(map(len, free.values())) - max(0, allowed)
-    kept = []
-    for condition in reversed(found):
-        more = highest(free[condition.node], frozenset(), excess)
-        excess -= len(more)
-        kept.append(replace(condition, kept_back=condition.kept_back | more))
-    return kept[::-1]
+class Releases:
+    """When the site's own people give cards back at the latest, gathered by pool."""
+
+    def __init__(self) -> None:
+        self._cards: dict[str, dict[float, int]] = {}  # by pool and wall seconds
+
+    def add(self, pool: str, ends_at: float, cards: int) -> None:
+        minute = -(-ends_at // RELEASE_SECONDS) * RELEASE_SECONDS
+        by_time = self._cards.setdefault(pool, {})
+        by_time[minute] = by_time.get(minute, 0) + cards
+
+    def told(self) -> dict[str, tuple[Release, ...]]:
+        """By pool, soonest first."""
+        return {pool: _told(by_time) for pool, by_time in self._cards.items()}
+
+
+def _told(by_time: Mapping[float, int]) -> tuple[Release, ...]:
+    found = [Release(cards, at) for at, cards in sorted(by_time.items())]
+    if len(found) > RELEASES_MAX:
+        late = found[RELEASES_MAX - 1 :]
+        found[RELEASES_MAX - 1 :] = [Release(sum(r.cards for r in late), late[-1].ends_at)]
+    return tuple(found)

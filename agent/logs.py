@@ -33,7 +33,7 @@ class Logs:
     async def answer(self, request: LogRequest) -> LogAnswer:
         """A part of the log, or a failure: BadStream, NoSuchRank, LogsForgotten, LogsUnreadable."""
         try:
-            ranks = await self._ranks(request.name)
+            ranks = await self.ranks(request.name)
             if request.stream is None:
                 return _no(request, "user", "BadStream", "a log is 'stdout' or 'stderr'", ranks)
             if request.rank >= ranks:
@@ -74,7 +74,7 @@ class Logs:
                 request.name, request.rank, request.stream, request.since
             )
 
-    async def _ranks(self, name: str) -> int:
+    async def ranks(self, name: str) -> int:
         """How many ranks a run has; raises KeyError when nobody knows it."""
         if ranks := self._ranks_of(name):
             return ranks

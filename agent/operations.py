@@ -8,11 +8,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from agent.cards_shown import rows
 from agent.control import Answer, StandingOrder, write_mode
 from agent.daemon import Daemon
+from agent.failure_rate import PRIOR_CARD_DAYS
+from agent.failure_watch import FailureWatch
 from agent.supervisor.messages import CardsRecalled, ModeSet, RecallReleased
 from agent.supervisor.values import Attempt, Mode
-from agent.wire.encode import SiteProfile, encode, readable
+from agent.survey import Surveying
+from agent.wire.encode import encode, readable
 from suan.errors import InvalidRequest, SuanError
 
 ATTEMPTS_SHOWN_MAX = 1_000
@@ -21,9 +25,12 @@ ATTEMPTS_SHOWN_MAX = 1_000
 class Operator:
     """Answers the commands of one site's operator."""
 
-    def __init__(self, daemon: Daemon, profile: SiteProfile, state_dir: Path) -> None:
+    def __init__(
+        self, daemon: Daemon, survey: Surveying, failures: FailureWatch, state_dir: Path
+    ) -> None:
         self._daemon = daemon
-        self._profile = profile
+        self._survey = survey
+        self._failures = failures
         self._state_dir = state_dir
 
     async def handle(self, request: Answer) -> Answer:
@@ -31,9 +38,11 @@ class Operator:
         match request.get("command"):
             case "status":
                 return self._status()
+            case "cards":
+                return {"cards": rows(self._survey.readings, str(request.get("node") or ""))}
             case "show":
                 hello = self._daemon.supervisor.hello("", self._daemon.moment())
-                return readable(encode(hello, self._profile))
+                return readable(encode(hello, self._daemon.session.profile))
             case "mode":
                 return await self._set_mode(request)
             case "recall":
@@ -90,11 +99,11 @@ class Operator:
         supervisor, session = self._daemon.supervisor, self._daemon.session
         state, now = supervisor.state, self._daemon.moment()
         problem, heard_at = session.problem, supervisor.heard_at
-        live = list(state.live())
+        live, profile = list(state.live()), session.profile
         return {
-            "site": self._profile.site,
-            "agent_version": self._profile.agent_version,
-            "backend": self._profile.backend,
+            "site": profile.site,
+            "agent_version": profile.agent_version,
+            "backend": profile.backend,
             "mode": supervisor.mode.value,
             "journal": "full" if supervisor.journal_full else "ok",
             "connected": session.connected,
@@ -106,7 +115,19 @@ class Operator:
             "outbox": len(state.outbox),
             "ignored": {reason.value: count for reason, count in supervisor.ignored.items()},
             "recalls": {each.pool: each.cards_max for each in state.recalls.values()},
+            "failures": self._counted(),
             "held": [self._shown(attempt, now.elapsed) for attempt in live[:ATTEMPTS_SHOWN_MAX]],
+        }
+
+    def _counted(self) -> Answer:
+        """Card failures: stated, seen, and what is advertised of both."""
+        failures = self._failures
+        return {
+            "stated_per_card_day": failures.stated,
+            "prior_card_days": PRIOR_CARD_DAYS,
+            "seen": failures.seen.failures,
+            "card_days": round(failures.seen.card_days, 6),
+            "advertised_per_card_day": self._daemon.session.profile.failures_per_card_day,
         }
 
     def _shown(self, attempt: Attempt, elapsed: float) -> Answer:

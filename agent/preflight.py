@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from agent.account_check import check_users
 from agent.backends import BackendRefused, NodeShare, RunOrder, run_name
 from agent.backends.cgroup import NotAllowed, find_cgroups
 from agent.backends.prepare import FREE_BYTES_MIN
@@ -24,6 +25,8 @@ from agent.backends.process import ProcessBackend
 from agent.check import Check, Status, existing
 from agent.clock import boot_id, lease_now
 from agent.config import AgentConfig, ProbedPool
+from agent.exporter_check import exporter_checks
+from agent.image_check import check_images
 from agent.kubernetes.preflight import kubernetes_checks
 from agent.policy import DAYS, EVERYTHING, in_words, next_change, share_now
 from agent.probes.assess import assess, model_of
@@ -65,7 +68,10 @@ async def machine_checks(config: AgentConfig, catalogue: Catalogue) -> list[Chec
         check_backend(config),
         await check_fence(config.state_dir),
         check_limits(config.state_dir),
-        *(check_cards(pool, readings.get(pool.probe)) for pool in config.pools),
+        check_users(config),
+        check_images(config.containers, on_this_machine=True),
+        *(check_cards(p, readings.get(p.probe)) for p in config.pools if not p.declared.probe),
+        *await exporter_checks(config.declared_pools),
         check_names(config, catalogue, readings),
     ]
 

@@ -27,6 +27,7 @@ def status_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield "journal      cannot be written: no new jobs until the disk has room"
     yield f"attempts     {answer['attempts']}"
     yield f"outbox       {answer['outbox']} reports wait for acknowledgement"
+    yield f"failures     {_failures(answer['failures'])}"
     for pool, cards in answer["recalls"].items():
         yield f"recalled     from pool {pool}: runs may hold {cards} cards there"
     if ignored := answer["ignored"]:
@@ -59,6 +60,12 @@ def _broker(answer: dict[str, Any]) -> str:
         return "connecting"
     hint = f" (hint: {problem['hint']})" if problem["hint"] else ""
     return f"not connected: {problem['message']} [{problem['code']}]{hint}"
+
+
+def _failures(counted: dict[str, Any]) -> str:
+    said = f"{counted['seen']} of cards seen in {counted['card_days']:.1f} card-days; told: "
+    said += f"{counted['advertised_per_card_day']:.2g} per card and day"
+    return f"{said} (stated: {counted['stated_per_card_day']:g})"
 
 
 def _certificate(certificate: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.backends import Backend, BackendRefused, RunOrder
 from agent.materials import Materials, MaterialsMissing
+from agent.rank_files import RankFiles
 from agent.supervisor.attempts import NOT_STARTED
 from agent.supervisor.messages import Event, Launch, RunRefused, RunStarted
 from agent.supervisor.values import Failure
@@ -27,7 +28,10 @@ CALLS_MAX = 16  # renewals, stops and removals at a time
 SUBMIT_SECONDS_MAX = 300.0  # without an answer; then the backend is asked what became of it
 ASK_SECONDS, ASK_SECONDS_MAX = 0.5, 30.0  # between two questions after a doubtful submission
 _PASSING_CODES = frozenset({"DiskFull", "Unavailable"})  # troubles of the site's own
-_USER_CODES = frozenset({"BadBundle", "BadDirectory", "BadName"})
+_USER_CODES = frozenset({"BadBundle", "BadDirectory", "BadName", "ImageMissing"})
+_POLICY_CODES = frozenset({"ImageNotAllowed", "ImagesUnsupported", "TenantNotMapped"})
+# That the site took the job, and cannot run it before somebody changes something.
+_LASTING_CODES = frozenset({"ImageNotAllowed", "ImageMissing", "ImageUnfit"})
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +46,10 @@ class Runs:
         post: Callable[[Event], None],
         backoff: Backoff | None = None,
         submit_seconds: float = SUBMIT_SECONDS_MAX,
+        rank_files: RankFiles | None = None,
     ) -> None:
         self._backend = backend
+        self._rank_files = rank_files
         self._materials = materials
         self._post = post
         self._backoff = backoff or Backoff(ASK_SECONDS, ASK_SECONDS_MAX)
@@ -62,7 +68,7 @@ class Runs:
         """Bring what it needs and submit it. What needs nothing waits for nobody else's data."""
         name = launch.order.name
         self._launches[name] = launch
-        if launch.bundle_sha256 or launch.inputs:
+        if launch.bundle_sha256 or launch.inputs or launch.restore:
             self._preparing[name] = self._begin(self._prepare(launch))
             return
         self._waiting.append(name)
@@ -148,14 +154,21 @@ class Runs:
     async def _submitted(self, order: RunOrder, deadline: float) -> Event:
         try:
             async with asyncio.timeout(self._submit_seconds):
-                await self._backend.submit(order, deadline)
+                await self._backend.submit(await self._completed(order), deadline)
         except BackendRefused as refusal:
-            return RunRefused(order.name, _failure(refusal))
+            costs_try = refusal.code in _LASTING_CODES
+            return RunRefused(order.name, _failure(refusal), costs_try)
         except Exception as error:
             log.error("the submission of %s failed without an answer: %r", order.name, error)
             return await self._asked(order.name, error)
         crash_point("agent.submitted.before_started")
         return RunStarted(order.name)
+
+    async def _completed(self, order: RunOrder) -> RunOrder:
+        """With its table of ranks, where the site writes them. Raises BackendRefused."""
+        if self._rank_files is None:
+            return order
+        return await asyncio.to_thread(self._rank_files.complete, order)
 
     async def _asked(self, name: str, error: Exception) -> Event:
         """Whether the backend has it after all; asks until it says so."""
@@ -189,6 +202,8 @@ class Runs:
     async def _forget(self, names: tuple[str, ...]) -> None:
         for name in names:
             await self._call(self._backend.forget(name), f"forget {name}")
+            if self._rank_files is not None:
+                await asyncio.to_thread(self._rank_files.remove, name)
 
     async def _call(self, call: Coroutine[Any, Any, None], what: str) -> None:
         """One call whose failure is told and otherwise borne: each is repeated in time."""
@@ -207,4 +222,6 @@ class Runs:
 
 def _failure(refusal: BackendRefused) -> Failure:
     category = "user" if refusal.code in _USER_CODES else "site"
+    if refusal.code in _POLICY_CODES:
+        category = "policy"
     return Failure(category, refusal.code, refusal.message)

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import signal
+from dataclasses import replace
 
 import grpc.aio
 
@@ -18,7 +19,6 @@ from agent.assembly import (
     Outside,
     StateDirectory,
     assemble,
-    profile_of,
     staging_of,
 )
 from agent.backends import Backend
@@ -27,6 +27,7 @@ from agent.config import AgentConfig
 from agent.control import read_mode, serve
 from agent.credentials import recover_identity
 from agent.daemon import Daemon
+from agent.failure_watch import FailureWatch
 from agent.join import Renewal
 from agent.operations import Operator
 from agent.session.dialler import Dialler
@@ -48,6 +49,8 @@ async def run_agent(config: AgentConfig, backend: Backend | None = None) -> None
     `backend` takes the place of the one that the configuration names.
     """
     check_identity(config)
+    if config.accounts:
+        os.umask(0o077)  # jobs' users cross directories of ours; nothing there is theirs to read
     state_directory = StateDirectory(config.state_dir)
     try:
         cluster = cluster_of(config, os.environ)
@@ -59,10 +62,9 @@ async def run_agent(config: AgentConfig, backend: Backend | None = None) -> None
             survey,
             _outside(config, backend or cluster.backend),
         )
-        profile = profile_of(config, state_directory.agent_id)
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        await _run(config, daemon, survey, Operator(daemon, profile, config.state_dir))
+        await _run(config, daemon, survey)
     finally:
         state_directory.release()
 
@@ -81,7 +83,7 @@ def check_identity(config: AgentConfig) -> None:
         )
 
 
-async def _run(config: AgentConfig, daemon: Daemon, survey: Surveying, operator: Operator) -> None:
+async def _run(config: AgentConfig, daemon: Daemon, survey: Surveying) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
@@ -96,12 +98,20 @@ async def _run(config: AgentConfig, daemon: Daemon, survey: Surveying, operator:
     def channel() -> grpc.aio.Channel:
         return daemon.session.channel
 
+    def tell_failures(rate: float) -> None:
+        session = daemon.session
+        session.profile = replace(session.profile, failures_per_card_day=rate)
+
+    stated, seconds = config.failures_per_card_day, config.probe_seconds
+    failures = FailureWatch(config.state_dir, stated, survey, tell_failures, seconds)
+    operator = Operator(daemon, survey, failures, config.state_dir)
     renewal = Renewal(config.identity_dir, channel, daemon.session.renew, random.random)
     standing = read_mode(config.state_dir)
     server = await serve(config.state_dir, operator.handle)
     log.info("site %s: agent started, broker %s, %s", config.site, config.broker, standing.mode)
     try:
-        await daemon.run(ModeSet(standing.mode, standing.stop_jobs), [renewal.run, look])
+        keepers = [renewal.run, look, failures.run]
+        await daemon.run(ModeSet(standing.mode, standing.stop_jobs), keepers)
     finally:
         server.close()
     log.info("site %s: agent stopped; what runs goes on", config.site)

@@ -46,6 +46,7 @@ class Trial:
     unfinished: Callable[[str], Awaitable[str]]  # what the manager says of a run, by name
     give_up: Callable[[str], Awaitable[None]]  # end it there. Raises ProbeFailed
     seconds_max: float = JOB_SECONDS_MAX
+    tenant: str = ""  # whose job it is, where jobs run under accounts
 
 
 async def try_job(
@@ -65,6 +66,7 @@ async def try_job(
         cards_per_node=1,
         run=_LOOK_AROUND,
         time_limit_seconds=trial.seconds_max,
+        tenant=trial.tenant,
     )
     place = existing(trial.place)
     try:

@@ -1,11 +1,13 @@
-# ruff: noqa: ASYNC110, ASYNC240
-"""What Slurm costs through the agent's backend, beside bare `sbatch` in the same run.
+# ruff: noqa: ASYNC110
+"""What a cluster manager costs through the agent's backend, beside itself alone in the same run.
 
-    python -m bench.backends [--jobs 500] [--starts 20] [--nodes 5000] [start burst idle inventory]
+    python -m bench.backends [--jobs 500] [--run 'sleep 2'] [--ray-jobs 20] [--starts 20]
+                             [--nodes 5000] [start burst ray idle inventory]
 
 A real Slurm on loopback (`bench.slurm_site`); both sides ask for the same cards and CPUs and run
 a script that does nothing. `start`: from the submission to the script's first line, one after
-the other, turn by turn. `burst`: all at once, until the last has ended. `idle`: CPU of agent and
+the other, turn by turn. `burst`: all at once, until the last has ended. `ray`: both on a real
+Ray beside its own client (`bench.ray_backends`). `idle`: CPU of agent and
 Slurm's commands while nothing happens. `inventory`: a whole site parsed and compared.
 """
 
@@ -16,18 +18,16 @@ import asyncio
 import os
 import random
 import resource
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.backends import NodeShare, RunOrder
 from agent.backends.poll import POLL_SECONDS
-from agent.clock import lease_now
 from agent.inventory import Inventory, changes
 from agent.slurm import from_text
 from agent.slurm.backend import SlurmBackend
@@ -37,14 +37,25 @@ from agent.slurm.poll import SlurmPoll
 from agent.slurm.read import Slurm
 from agent.slurm.survey import SlurmSurvey, names_from
 from agent.slurm.usage import conditions, releases
+from bench import ray_backends
+from bench.bursts import (
+    END_SECONDS_MAX,
+    bare_burst,
+    first_line,
+    nobody,
+    our_burst,
+    print_bursts,
+    print_starts,
+    submit,
+)
 from bench.slurm_site import ASCEND, HYGON, SlurmSite, missing_tools, running_slurm
 from suan import catalogue
 
-LEASE_SECONDS = 3600.0
-SUBMITS_AT_ONCE = 4  # of bare sbatch; the backend does as many
-END_SECONDS_MAX = 600.0
 IDLE_SECONDS = 30.0
 POLLS = 10  # of which the cost of one is told
+# Of the nodes, which are this machine: a version manager's script in its place costs more than
+# all the rest.
+PYTHON = os.path.realpath(sys.executable)
 NAME_OF = names_from(catalogue.load(), {})
 
 
@@ -54,7 +65,9 @@ async def backend(site: SlurmSite, folder: Path) -> AsyncIterator[SlurmBackend]:
     poll = SlurmPoll(Slurm(site.environment), POLL_SECONDS)
     survey = SlurmSurvey("bench", poll, NAME_OF)
     await survey.look(nobody)
-    made = SlurmBackend(folder, os.environ, {}, survey.settings, poll)
+    made = SlurmBackend(
+        folder, os.environ, {}, lambda: replace(survey.settings(), python=PYTHON), poll
+    )
     await made.open()
     surveying = asyncio.create_task(survey.run(nobody, lambda event: None))
     try:
@@ -62,16 +75,6 @@ async def backend(site: SlurmSite, folder: Path) -> AsyncIterator[SlurmBackend]:
     finally:
         surveying.cancel()
         await made.close()
-
-
-def nobody(pool: str, node: str) -> frozenset[int]:
-    return frozenset()
-
-
-def order(number: int, run: str) -> RunOrder:
-    node = ASCEND.names[number % ASCEND.count]
-    share = NodeShare(node, "127.0.0.1", (0,))
-    return RunOrder(f"suan-{number}-1", str(number), 1, "bench", (share,), 1, run, kind="npu")
 
 
 async def bare_sbatch(way: Slurm, number: int, run: str) -> str:
@@ -98,30 +101,10 @@ async def starts(site: SlurmSite, folder: Path, count: int) -> None:
             await settled(way, phase)
             bare.append(await first_line(marks[0], partial(bare_sbatch, way, number)))
             await settled(way, phase)
-            ours.append(await first_line(marks[1], partial(submit, made, number)))
+            put = partial(submit, made, ASCEND.names, number)
+            ours.append(await first_line(marks[1], put))
             await anext(made.exits())
-    for name, seconds in (("bare sbatch", bare), ("through us", ours)):
-        middle, most = statistics.median(seconds), max(seconds)
-        print(f"start      {name:12} median {middle:6.2f} s, at most {most:6.2f} s")
-    print(
-        f"start      overhead     median {statistics.median(ours) - statistics.median(bare):6.2f} s"
-    )
-
-
-async def submit(made: SlurmBackend, number: int, run: str) -> None:
-    await made.submit(order(number, run), lease_now() + LEASE_SECONDS)
-
-
-async def first_line(mark: Path, submit: Callable[[str], Awaitable[object]]) -> float:
-    """Seconds from the submission until the job's script has begun."""
-    began = time.time()
-    await submit(f"date +%s.%N > '{mark}.new'; mv '{mark}.new' '{mark}'")
-    end = time.monotonic() + END_SECONDS_MAX
-    while not mark.exists():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{mark.name} does not start")
-        await asyncio.sleep(0.02)
-    return float(mark.read_text()) - began
+    print_starts("bare sbatch", bare, ours)
 
 
 async def settled(way: Slurm, phase: random.Random) -> None:
@@ -140,53 +123,15 @@ async def empty(way: Slurm, *which: str) -> None:
 # --- burst ------------------------------------------------------------------------
 
 
-async def burst(site: SlurmSite, folder: Path, count: int) -> None:
+async def burst(site: SlurmSite, folder: Path, count: int, run: str) -> None:
     """Ours first, so that what the machine warms up helps the rival."""
-    ours = await our_burst(site, folder / "burst", count)
-    bare = await bare_burst(site, count)
-    for name, (accepted, over) in (("bare sbatch", bare), ("through us", ours)):
-        print(
-            f"burst      {name:12} {count} jobs: submitted in {accepted:.1f} s"
-            f" ({count / accepted:.1f}/s), over in {over:.1f} s ({count / over:.1f}/s)"
-        )
-    print(
-        f"burst      ours over bare: {ours[0] / bare[0]:.2f} to submit, {ours[1] / bare[1]:.2f} to"
-        " the end; nodes, controller and agent share this machine's cores"
+    way = Slurm(site.environment)
+    async with backend(site, folder / "burst") as made:
+        ours = await our_burst(made, ASCEND.names, 0, count, run)
+    bare = await bare_burst(
+        lambda number: bare_sbatch(way, number, run), partial(empty, way, "--name=bare"), count
     )
-
-
-async def our_burst(site: SlurmSite, folder: Path, count: int) -> tuple[float, float]:
-    """Seconds until Slurm has them all, and until all are over."""
-    async with backend(site, folder) as made:
-        began = time.monotonic()
-        submits = [asyncio.create_task(submit(made, n, "true")) for n in range(count)]
-        ending = asyncio.create_task(all_end(made, count))
-        await asyncio.gather(*submits)
-        accepted = time.monotonic() - began
-        await asyncio.wait_for(ending, END_SECONDS_MAX)
-        return accepted, time.monotonic() - began
-
-
-async def all_end(made: SlurmBackend, count: int) -> None:
-    async for each in made.exits():
-        assert each.succeeded, each
-        count -= 1
-        if not count:
-            return
-
-
-async def bare_burst(site: SlurmSite, count: int) -> tuple[float, float]:
-    way, slots = Slurm(site.environment), asyncio.Semaphore(SUBMITS_AT_ONCE)
-
-    async def in_turn(number: int) -> None:
-        async with slots:
-            await bare_sbatch(way, number, "true")
-
-    began = time.monotonic()
-    await asyncio.gather(*map(in_turn, range(count)))
-    accepted = time.monotonic() - began
-    await empty(way, "--name=bare")
-    return accepted, time.monotonic() - began
+    print_bursts("bare sbatch", bare, ours, count)
 
 
 # --- idle -------------------------------------------------------------------------
@@ -262,25 +207,28 @@ def looked(nodes: str, partition: str, jobs: str) -> Inventory:
     return Inventory("s", declared, conditions(view, pools, nobody), releases(view, pools))
 
 
-async def measure(parts: Sequence[str], jobs: int, count: int) -> None:
+async def measure(parts: Sequence[str], jobs: int, run: str, count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="suan-bench-") as name:
         folder = Path(name)
         with running_slurm(folder / "slurm", (ASCEND, HYGON)) as site:
             if "start" in parts:
                 await starts(site, folder, count)
             if "burst" in parts:
-                await burst(site, folder, jobs)
+                await burst(site, folder, jobs, run)
             if "idle" in parts:
                 await idle(site, folder)
 
 
-PARTS = ("start", "burst", "idle", "inventory")
+PARTS = ("start", "burst", "ray", "idle", "inventory")
+ON_SLURM = {"start", "burst", "idle"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("parts", nargs="*", default=PARTS, metavar="|".join(PARTS))
     parser.add_argument("--jobs", type=int, default=500, help="in the burst")
+    parser.add_argument("--run", default="true", help="what a job of Slurm's burst does")
+    parser.add_argument("--ray-jobs", type=int, default=20, help="in the burst on Ray")
     parser.add_argument("--starts", type=int, default=20, help="one after the other, each side")
     parser.add_argument("--nodes", type=int, default=5000, help="of the inventory")
     chosen = parser.parse_args()
@@ -288,13 +236,15 @@ def main() -> int:
         parser.error(f"no part {', '.join(unknown)}")
     if "inventory" in chosen.parts:
         inventory(chosen.nodes)
-    if set(chosen.parts) - {"inventory"}:
+    if "ray" in chosen.parts and not ray_backends.measure(chosen.starts, chosen.ray_jobs):
+        return 1
+    if ON_SLURM & set(chosen.parts):
         if lacking := missing_tools():
             print(f"no Slurm here: {', '.join(lacking)} (deploy/servers.sh)", file=sys.stderr)
             return 1
         load = os.getloadavg()[0]
         print(f"machine    {os.cpu_count()} cores, load {load:.1f} before the start")
-        asyncio.run(measure(chosen.parts, chosen.jobs, chosen.starts))
+        asyncio.run(measure(chosen.parts, chosen.jobs, chosen.run, chosen.starts))
     return 0
 
 

@@ -11,10 +11,20 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from agent.backends import Exit, LogPart, Phase, Reason, RunOrder, RunState, Stream
+from agent.backends import (
+    BackendRefused,
+    Exit,
+    LogPart,
+    Phase,
+    RankPlace,
+    Reason,
+    RunOrder,
+    RunState,
+    Stream,
+)
 from agent.clock import lease_now
 from agent.config import load_config
 from agent.service import run_agent
@@ -76,8 +86,17 @@ class HoldingBackend:
     ) -> LogPart:
         return LogPart(b"", offset, at_end=name in self._ended)
 
+    async def log_sizes(self, name: str) -> Mapping[tuple[int, Stream], int]:
+        return {}
+
     async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
         return 0
+
+    async def beside(self, name: str, rank: int) -> RankPlace:
+        raise BackendRefused("ExecUnsupported", "no process of a job runs here")
+
+    async def roots(self, name: str) -> Mapping[str, str]:
+        raise KeyError(name)
 
     async def forget(self, name: str) -> None:
         for kept in (self._orders, self._deadlines, self._ended):

@@ -39,6 +39,7 @@ class Config:
     hellos_burst: int = 100
     store: str = "sqlite"  # sqlite: one broker | etcd: several, of which one leads
     etcd: EtcdSection | None = None
+    logs_dir: Path | None = None  # for output that sites sent; None: logs/ in state_dir
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -62,9 +63,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "hellos_burst": (int,),
     "store": (str,),
     "etcd": (dict,),
+    "logs_dir": (str,),
     "limits": (dict,),
 }
-_PATHS = ("state_dir", "identity", "ca")
+_PATHS = ("state_dir", "identity", "ca")  # that must be named
 _ADDRESSES = ("listen", "join_listen", "health_listen")
 _COUNTS = {
     "gateways": GATEWAYS_MAX,
@@ -86,6 +88,8 @@ def load_config(path: Path, overrides: dict[str, Any]) -> Config:
     if problems:
         raise _invalid(path, "\n".join(("", *(f"  {problem}" for problem in problems))))
     settings = content | {name: (path.parent / content[name]).resolve() for name in _PATHS}
+    if "logs_dir" in content:
+        settings["logs_dir"] = (path.parent / content["logs_dir"]).resolve()
     settings["limits"] = Limits(**limits)
     if "etcd" in content:
         settings["etcd"] = read_etcd(content["etcd"], path.parent)

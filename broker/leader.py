@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import compress
 from typing import Any, Protocol
 
-from broker.asks import Asks, LogAsk, LogPart, SiteAsk
+from broker.asks import Ask, Asks, P, Part, SiteAsk
 from broker.cached_inputs import with_cached
 from broker.clock import Clock, system_clock
 from broker.core.core import Core
 from broker.core.limits import Limits
-from broker.core.messages import Event, Reply, Send
+from broker.core.messages import Event, Reply, Send, SessionClosed
 from broker.core.rows import Job, Put, Record
 from broker.feed import Changes, Feed
+from broker.kept_logs import Tail, TailAck
+from broker.kept_logs.store import KeptLogs
 from broker.leadership import Lead, not_leader
 from broker.loop import Loop
 from broker.planner import Place, Planner
@@ -33,6 +37,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 ROUND_SECONDS = 0.02
 LEAD_LOOK_SECONDS_MAX = 1.0  # between two looks at whether this broker still leads
+KEEPS_MAX = 256  # messages with output that wait for the disk, of at most about 128 KiB
 Outbound = Send | SiteAsk
 Deliver = Callable[[Sequence[Outbound]], None]
 
@@ -58,11 +63,17 @@ class Port(Protocol):
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
         """What would become of a job, were it submitted now."""
 
-    async def ask(self, site: str, ask: LogAsk) -> LogPart:
+    async def ask(self, site: str, ask: Ask[P]) -> P:
         """A site's answer."""
 
-    def answer(self, request_id: str, part: LogPart) -> None:
+    def answer(self, request_id: str, part: Part) -> None:
         """Hand in a site's answer."""
+
+    async def keep(self, site: str, tails: Sequence[Tail]) -> tuple[TailAck, ...]:
+        """Keep output that a site sends. None: nothing can be kept now."""
+
+    async def kept(self, job_id: str, epoch: int) -> Tail | None:
+        """What is kept of an attempt's output."""
 
 
 class Leader:
@@ -80,6 +91,7 @@ class Leader:
         limits: Limits | None = None,
         clock: Clock | None = None,
         policy: Policy | None = None,
+        kept_logs: KeptLogs | None = None,
     ) -> None:
         clock = clock or system_clock()
         self._policy = policy or Policy()
@@ -93,6 +105,9 @@ class Leader:
         self._feed = Feed(core.memory.state.revision)
         self._asks = Asks(lambda ask: self._deliver_to(ask.gateway, [ask]))
         self._gateways: dict[str, Deliver] = {}
+        self._kept_logs = kept_logs
+        self._keeper = ThreadPoolExecutor(1, "kept-logs")  # no round waits behind its disk
+        self._keeping = 0
 
     async def run(self) -> None:
         """Serve for ever. Raises StaleTerm as soon as another broker may have begun to lead."""
@@ -129,6 +144,8 @@ class Leader:
         return await self._loop.post(event)
 
     def post_soon(self, event: Event) -> None:
+        if isinstance(event, SessionClosed):
+            self._asks.lose(event.session)
         self._loop.post_soon(event)
 
     async def read(self, query: Query) -> Any:
@@ -161,11 +178,45 @@ class Leader:
         found = await asyncio.to_thread(plan, snapshot, demand, tenant, policy=self._policy)
         return with_cached(self._memory, found, demand.inputs)
 
-    async def ask(self, site: str, ask: LogAsk) -> LogPart:
+    async def ask(self, site: str, ask: Ask[P]) -> P:
         return await self._asks.ask(self._memory.presence.get(site), ask)
 
-    def answer(self, request_id: str, part: LogPart) -> None:
+    def answer(self, request_id: str, part: Part) -> None:
         self._asks.answer(request_id, part)
+
+    async def keep(self, site: str, tails: Sequence[Tail]) -> tuple[TailAck, ...]:
+        self._require_lead()
+        if self._kept_logs is None or self._keeping >= KEEPS_MAX:
+            return ()
+        ran = [self._ran_at(site, tail) for tail in tails]
+        loop = asyncio.get_running_loop()
+        self._keeping += 1
+        try:
+            wanted = tuple(compress(tails, ran))
+            kept = await loop.run_in_executor(self._keeper, self._kept_logs.add, wanted)
+        except OSError as error:
+            log.error("the output that %s sends cannot be kept: %s", site, error)
+            return ()
+        finally:
+            self._keeping -= 1
+        acks = iter(kept)
+        return tuple(next(acks) if here else TailAck(unwanted=True) for here in ran)
+
+    def _ran_at(self, site: str, tail: Tail) -> bool:
+        """Nobody may put words into the log of a job that he did not run."""
+        job = self._memory.state.jobs.get(tail.job_id)
+        attempts = job.attempts if job is not None else ()
+        return any((each.epoch, each.site) == (tail.epoch, site) for each in attempts)
+
+    async def kept(self, job_id: str, epoch: int) -> Tail | None:
+        self._require_lead()
+        if self._kept_logs is None:
+            return None
+        try:
+            return await asyncio.to_thread(self._kept_logs.read, job_id, epoch)
+        except OSError as error:
+            log.error("kept output of %s cannot be read: %s", job_id, error)
+            return None
 
     # --- after a commit ---------------------------------------------------
 

@@ -260,7 +260,7 @@ def _list_sites(memory: Memory, query: ListSites) -> tuple[SiteView, ...]:
 
 def _site_view(memory: Memory, row: Site) -> SiteView:
     presence = memory.presence.get(row.name)
-    leased = [attempt.cards for _, attempt in memory.state.live_at(row.name)]
+    leased = [attempt.cards_held for _, attempt in memory.state.live_at(row.name)]
     if presence is None:
         return SiteView(row, SiteState.UNSEEN, None, (), 0.0, sum(leased), len(leased))
     return SiteView(

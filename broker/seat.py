@@ -5,11 +5,13 @@ Services are bound to it once; leaders come and go.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from broker.asks import LogAsk, LogPart
+from broker.asks import Ask, P, Part
 from broker.core.messages import Event, Reply
 from broker.feed import Changes
+from broker.kept_logs import Tail, TailAck
 from broker.leader import Port
 from broker.leadership import not_leader
 from broker.queries import Query
@@ -53,9 +55,15 @@ class Seat:
     async def plan(self, demand: Demand, tenant: str) -> Explanation:
         return await self._leader.plan(demand, tenant)
 
-    async def ask(self, site: str, ask: LogAsk) -> LogPart:
+    async def ask(self, site: str, ask: Ask[P]) -> P:
         return await self._leader.ask(site, ask)
 
-    def answer(self, request_id: str, part: LogPart) -> None:
+    def answer(self, request_id: str, part: Part) -> None:
         if self._taken_by is not None:
             self._taken_by.answer(request_id, part)
+
+    async def keep(self, site: str, tails: Sequence[Tail]) -> tuple[TailAck, ...]:
+        return await self._leader.keep(site, tails)
+
+    async def kept(self, job_id: str, epoch: int) -> Tail | None:
+        return await self._leader.kept(job_id, epoch)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from broker.asks import SiteAsk
 from broker.core.messages import Goodbye, HeartbeatReply, Send
 from broker.leader import Outbound
-from broker.services.session_wire import log_request_to_wire, message_to_wire
+from broker.services.files_wire import ask_to_wire
+from broker.services.session_wire import message_to_wire
 from suan.v1 import session_pb2
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Sessions:
             if session is None:
                 continue
             if isinstance(item, SiteAsk):
-                session.put(log_request_to_wire(item.request_id, item.ask), urgent=False)
+                session.put(ask_to_wire(item.request_id, item.ask), urgent=False)
             else:
                 self._put(session, item)
 

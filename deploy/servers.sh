@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the servers that the tests start by themselves, from the system's packages: etcd, and
-# Slurm with munge. Does nothing for what is there; where it may not install it prints a hint
-# and goes on, because everything else works without, and the tests say what they skip.
+# Installs what the tests start by themselves, from the system's packages: etcd, Slurm with munge,
+# Charliecloud, which runs jobs in container images, and an SSH server. Does nothing for what is
+# there; where it may not install it prints a hint and goes on, because everything else works
+# without, and the tests say what they skip.
 #
 #   deploy/servers.sh
 set -eu
@@ -53,6 +54,8 @@ fetch() { apt-get install -qy --no-install-recommends "$@"; }
 # Debian: the server and etcdctl are two packages; older releases have both in etcd.
 install_etcd() { fetch etcd-server etcd-client || fetch etcd; }
 install_slurm() { fetch slurm-wlm munge; }
+install_charliecloud() { fetch charliecloud-runtime; }
+install_ssh() { fetch openssh-server openssh-sftp-server; }
 
 # The packages enable their units, so that the next boot would start them.
 disable_units() {
@@ -91,3 +94,5 @@ bring() {
 bring etcd "etcd etcdctl" "etcd.service" "etcd-server etcd-client"
 bring slurm "slurmctld slurmd sbatch munged" \
     "slurmctld.service slurmd.service munge.service" "slurm-wlm munge"
+bring charliecloud "ch-run" "" "charliecloud-runtime"
+bring ssh "sshd" "ssh.service ssh.socket" "openssh-server openssh-sftp-server"

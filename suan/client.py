@@ -24,6 +24,7 @@ from suan.logs import AttemptLog, Wanted, next_attempt
 from suan.models import Bundle, Job, JobSpec, JobState
 from suan.reading import read, read_all
 from suan.retry import Backoff
+from suan.run_access import RunAccess
 from suan.submission import batches, require_accepted, submission, submissions
 from suan.transport import DEADLINE_SECONDS, Transport, ignore
 from suan.v1 import jobs_service_pb2 as pb
@@ -46,7 +47,7 @@ LOOK_SECONDS_MAX = 10.0  # of one such look
 SEARCH_SECONDS_MAX = 1.0  # of a pause while none of several brokers leads
 
 
-class Client(Administration):
+class Client(Administration, RunAccess):
     """A connection to a federation's broker, whichever leads, as one identity."""
 
     def __init__(self, transport: Transport, project: str = "") -> None:

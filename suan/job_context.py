@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from suan.job_commits import commit
+
 T = TypeVar("T")
 
 
@@ -43,6 +45,7 @@ class JobContext:
     scratch_path: Path
     deadline: float
     preempted_count: int
+    commits: bool = False  # the site brings checkpoints to where other sites find them
 
     @property
     def in_job(self) -> bool:
@@ -52,6 +55,17 @@ class JobContext:
     def is_main(self) -> bool:
         """True in exactly one process of the gang: the one to log and to write checkpoints."""
         return self.rank == 0
+
+    def commit_checkpoint(self) -> None:
+        """Say that what lies in `checkpoint_path` is whole: a state to go on from.
+
+        For one process alone, when all have written. The site publishes it beside the job,
+        and the next attempt begins with it, at another site too. Files may be replaced after
+        that, but not be written to in place. Does nothing where nobody would publish it.
+        Raises OSError.
+        """
+        if self.commits:
+            commit(self.checkpoint_path, self.attempt)
 
 
 def context(environment: Mapping[str, str] | None = None) -> JobContext:
@@ -87,6 +101,7 @@ def context(environment: Mapping[str, str] | None = None) -> JobContext:
         scratch_path=_path(source, "SUAN_SCRATCH", "scratch"),
         deadline=_parsed(source, "SUAN_DEADLINE", 0.0, float),
         preempted_count=_integer(source, "SUAN_PREEMPTED_COUNT", 0),
+        commits=source.get("SUAN_CHECKPOINT_COMMITS", "") == "1",
     )
 
 

@@ -16,7 +16,7 @@ from suan.errors import Unavailable
 from suan.models import AttemptState, Job
 from suan.transport import Transport
 from suan.v1 import jobs_service_pb2 as pb
-from suan.views import LogChunk
+from suan.views import KeptLog, LogChunk
 
 REST_SECONDS = 30.0  # that a site which is away has, once the attempt is over
 
@@ -37,7 +37,8 @@ class AttemptLog:
     """The log of one attempt (epoch 0: the last one), each byte once.
 
     `look` answers how the job stands. A follower asks after each break, because a lost site
-    may never answer again: once the attempt is over, it has REST_SECONDS to give the rest.
+    may never answer again: once the attempt is over, it has REST_SECONDS to give the rest;
+    after that, what it had sent to the broker is read.
     """
 
     def __init__(self, wanted: Wanted, epoch: int, look: Callable[[], Awaitable[Job]]) -> None:
@@ -46,6 +47,8 @@ class AttemptLog:
         self._look = look
         self._asked = False
         self._over_at: float | None = None  # when the attempt was first seen to be over
+        self._patient = wanted.follow  # what the site has is rather waited for than what was kept
+        self._told = False  # that it was kept
         self._read: dict[tuple[int, str], int] = {}  # up to which offset, by rank and stream
 
     async def read(self, transport: Transport, method: Any) -> AsyncGenerator[LogChunk, None]:
@@ -61,7 +64,8 @@ class AttemptLog:
         async with aclosing(stream) as responses:
             async for response in responses:
                 chunk = self._chunk(response)
-                if chunk.data:
+                if chunk.data or (chunk.kept and not self._told):
+                    self._told = chunk.kept is not None
                     yield chunk
 
     def _chunk(self, response: pb.LogsResponse) -> LogChunk:
@@ -74,7 +78,7 @@ class AttemptLog:
         end = begin + len(response.data)
         fresh = response.data[max(read - begin, 0) :]
         self._read[key] = max(read, end)
-        return LogChunk(*key, fresh, response.epoch, end - len(fresh))
+        return LogChunk(*key, fresh, response.epoch, end - len(fresh), _kept(response))
 
     async def _request(self, now: float) -> pb.LogsRequest | None:
         follow = self._wanted.follow
@@ -84,10 +88,11 @@ class AttemptLog:
             if elsewhere or job.state.terminal:
                 follow = False
                 self._over_at = now if self._over_at is None else self._over_at
-                if now - self._over_at >= REST_SECONDS:
+                if not self._patient:
                     if elsewhere:
                         return None
                     raise _incomplete(self._epoch)
+                self._patient = now - self._over_at < REST_SECONDS
         self._asked = True
         return pb.LogsRequest(
             id=self._wanted.job_id,
@@ -97,6 +102,7 @@ class AttemptLog:
             rank=self._wanted.rank,
             epoch=self._epoch,
             stream=self._wanted.stream,
+            site_only=self._patient,
             after=[
                 pb.LogCursor(rank=rank, stream=name, offset=offset)
                 for (rank, name), offset in self._read.items()
@@ -111,6 +117,13 @@ def next_attempt(job: Job, after: int) -> int:
         if attempt.epoch > after and attempt.state in begun and attempt.started_at:
             return attempt.epoch
     return 0
+
+
+def _kept(response: pb.LogsResponse) -> KeptLog | None:
+    if not response.HasField("kept"):
+        return None
+    kept = response.kept
+    return KeptLog(kept.code, kept.site, kept.at, kept.at_end)
 
 
 def _incomplete(epoch: int) -> Unavailable:

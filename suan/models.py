@@ -68,8 +68,8 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    path: str
-    destination: str
+    path: str  # below the job's output directory
+    destination: str = ""  # a URL; "": the store of the site where it runs
     when: str = "success"  # "success" | "always"
     size_bytes: int = 0  # expected
 
@@ -234,6 +234,22 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """Outputs or a checkpoint that are whole at a store; the manifest at `url` lists the files."""
+
+    kind: str  # "outputs" | "checkpoint"
+    epoch: int  # of the attempt
+    number: int  # of its kind within the attempt, ascending
+    url: str
+    sha256: str  # of the manifest
+    size_bytes: int  # of all files together
+    files: int
+    site: str
+    at: float
+    path: str = ""  # of outputs: as the job names it
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     id: str
     state: JobState
@@ -252,3 +268,5 @@ class Job:
     spec_sha256: str = ""
     exit_code: int = 0
     condition: str = ""  # a code, while its site does not answer: "AttemptUnknown"
+    checkpoint: Commit | None = None  # the last one: the next attempt goes on from it
+    outputs: tuple[Commit, ...] = ()  # of the newest attempt that committed any

@@ -29,14 +29,31 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptLog:
+    """The site of a log cannot be asked; what it had sent to the broker is read instead.
+
+    At most the newest part of each stream, and without what carriage returns overwrote.
+    """
+
+    code: str  # why it cannot be asked: "SiteAway", "LogsForgotten" …
+    site: str
+    at: float  # until when, in wall seconds there
+    at_end: bool  # the attempt has ended, and its last output is there
+
+
+@dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Bytes of one stream of one rank, in order; a chunk may end within a line."""
+    """Bytes of one stream of one rank, in order; a chunk may end within a line.
+
+    The first that was kept may be empty, to say so.
+    """
 
     rank: int
     stream: str  # "stdout" | "stderr"
     data: bytes
     epoch: int
     offset: int = 0  # of the first byte of `data` in this stream of this rank and attempt
+    kept: KeptLog | None = None  # set: not from the site, which cannot be asked
 
 
 # --- why --------------------------------------------------------------------

@@ -19,6 +19,7 @@ from suan.models import (
     AttemptState,
     Bundle,
     Checkpoint,
+    Commit,
     Failure,
     Input,
     Job,
@@ -169,6 +170,23 @@ def job_from_wire(message: job_pb2.Job) -> Job:
         spec_sha256=message.spec_sha256,
         exit_code=message.exit_code,
         condition=message.condition,
+        checkpoint=commit_from_wire(message.checkpoint) if message.HasField("checkpoint") else None,
+        outputs=tuple(commit_from_wire(commit) for commit in message.outputs),
+    )
+
+
+def commit_from_wire(message: job_pb2.Commit) -> Commit:
+    return Commit(
+        kind=message.kind,
+        epoch=message.epoch,
+        number=message.number,
+        url=message.url,
+        sha256=message.sha256,
+        size_bytes=message.size_bytes,
+        files=message.files,
+        site=message.site,
+        at=message.at,
+        path=message.path,
     )
 
 

@@ -15,7 +15,7 @@ Promises that every backend keeps:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -89,6 +89,7 @@ class RunOrder:
     tenant: str = ""
     model: str = ""  # canonical accelerator, e.g. "ascend-910b"
     kind: str = ""  # "npu" | "dcu" | "gpu": which variables name the devices
+    image: str = ""  # in which its processes are, as the job names it; "": natively
     launch: Launch = Launch.PER_NODE
     environment: tuple[tuple[str, str], ...] = ()  # the user's
     working_directory: str = ""  # absolute, or relative to the unpacked bundle
@@ -134,6 +135,15 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
+class RankPlace:
+    """Where the fence of a rank looks for commands, and which of its own that rank is."""
+
+    directory: str  # absolute
+    index: int
+    fence_pid: int = 0  # on this machine; 0: it is on another
+
+
+@dataclass(frozen=True, slots=True)
 class LogPart:
     """A piece of one rank's output."""
 
@@ -146,7 +156,8 @@ class BackendRefused(Exception):
     """The backend will not start this run, and nothing of it was started.
 
     `code` is stable CamelCase: "DiskFull", "BadName", "BadShape", "BadBundle",
-    "BadDirectory", "LaunchFailed", "Unavailable". `hint` says what to do.
+    "BadDirectory", "LaunchFailed", "Unavailable", those of `account` and of `container`.
+    `hint` says what to do.
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -217,11 +228,27 @@ class Backend(Protocol):
     ) -> LogPart:
         """At most `limit_bytes` of a rank's output from `offset`; KeyError if unknown."""
 
+    async def log_sizes(self, name: str) -> Mapping[tuple[int, Stream], int]:
+        """How many bytes each rank has written so far; KeyError if unknown."""
+
     async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
         """Where the lines of `since` (wall seconds here) begin in a rank's output.
 
         Nothing written at or after `since` lies before it; earlier lines may follow it, and
         all of them do (0) where the backend cannot tell. KeyError if unknown.
+        """
+
+    async def roots(self, name: str) -> Mapping[str, str]:
+        """The directories of a run that its users may read, by the names they have for them.
+
+        Absolute paths; some may not exist. KeyError if there are none, or none any more.
+        """
+
+    async def beside(self, name: str, rank: int) -> RankPlace:
+        """Where commands are put that run beside a rank, for its fence to start.
+
+        Raises KeyError for what does not run, BackendRefused (ExecUnsupported) where there is
+        no fence, (NoSuchRank).
         """
 
     async def forget(self, name: str) -> None:

@@ -49,7 +49,7 @@ def fence_order(
         )
         of_card = local_rank if per_card and script == "run.sh" else None
         rank = node_rank * ranks_per_node + local_rank
-        return {
+        native = {
             "label": label,
             "argv": [_shell(), str(run.path / script)],
             "environment": job_environment(order, surroundings, places, node_rank, of_card),
@@ -57,11 +57,15 @@ def fence_order(
             "stdout": str(run.log(rank, Stream.STDOUT)),
             "stderr": str(run.log(rank, Stream.STDERR)),
         }
+        if (container := surroundings.container) is None:
+            return native
+        return container.wrap(str(run.path / script), native)
 
     return {
         "master_port": surroundings.master_port,
         "time_limit_seconds": order.time_limit_seconds,
         "grace_seconds": order.grace_seconds,
+        "places": {"outputs": lasting.output, "checkpoints": lasting.checkpoint},
         "phases": [*_setups(order, process), _ranks(order, ranks_per_node, process)],
     }
 

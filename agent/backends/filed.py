@@ -11,7 +11,7 @@ import contextlib
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from agent.backends import (
@@ -20,6 +20,7 @@ from agent.backends import (
     Launch,
     LogPart,
     Phase,
+    RankPlace,
     RunOrder,
     RunState,
     Stream,
@@ -48,6 +49,7 @@ class FiledRuns(ABC):
         self._state = state
         self._ranks_max = ranks_max
         self._ports: dict[str, int] = {}  # of live runs, by name
+        self._roots: dict[str, Mapping[str, str]] = {}  # of runs that were looked into
         self._submits: dict[str, asyncio.Task[None]] = {}
         self._exits: asyncio.Queue[Exit | None] = asyncio.Queue()
         self._marker = LogMarker()
@@ -91,10 +93,27 @@ class FiledRuns(ABC):
         run = self._known(name)
         return await asyncio.to_thread(_read_log, run, rank, stream, offset, limit_bytes)
 
+    async def log_sizes(self, name: str) -> Mapping[tuple[int, Stream], int]:
+        return await asyncio.to_thread(self._known(name).log_sizes)
+
     async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
         return await asyncio.to_thread(log_offset, self._known(name), rank, stream, since)
 
+    async def roots(self, name: str) -> Mapping[str, str]:
+        found = self._roots.get(name)
+        if found is None:
+            found = await asyncio.to_thread(self._state.roots, name) if is_run_name(name) else {}
+            if self._run(name) is not None:  # until it is forgotten it keeps them
+                self._roots[name] = found
+        if not found:
+            raise KeyError(name)
+        return found
+
+    async def beside(self, name: str, rank: int) -> RankPlace:
+        return await asyncio.to_thread(self._beside, self._known(name), rank)
+
     async def forget(self, name: str) -> None:
+        self._roots.pop(name, None)
         run = self._run(name)
         if run is None:
             return
@@ -135,7 +154,21 @@ class FiledRuns(ABC):
         await asyncio.gather(*ending, return_exceptions=True)
         self._exits.put_nowait(None)
 
+    def _parts(self, run: RunDirectory) -> tuple[RunDirectory, ...]:
+        """What of a run each of its fences has."""
+        return (run,)
+
     # --- inside -----------------------------------------------------------------
+
+    def _beside(self, run: RunDirectory, rank: int) -> RankPlace:
+        if self._state_of(run).phase is Phase.EXITED:
+            raise KeyError(run.name)
+        parts, count = self._parts(run), len(run.order()["phases"][-1])
+        if not 0 <= rank < count:
+            raise BackendRefused("NoSuchRank", f"the job has ranks 0 to {count - 1}")
+        part, index = divmod(rank, count // len(parts))
+        pid = run.fence_pid() if parts == (run,) else 0
+        return RankPlace(str(parts[part].path), index, pid)
 
     def _check(self, order: RunOrder) -> None:
         if not is_run_name(order.name) or order.name != run_name(order.job_id, order.epoch):

@@ -15,7 +15,7 @@ from agent.backends.layout import TOLD_TO_END
 
 # The codes under which people are told why the site itself ended a run.
 SITE_STOPPED, SITE_PREEMPTED, NOT_STARTED = "SitePaused", "SitePreempted", "NotEnoughCards"
-KILLED = 128 + 9
+SIGNALLED = (128 + 9, 128 + 15)  # exit codes: a manager's SIGTERM may reach a rank first
 
 Meaning = tuple[Reason, str]  # why a run ended, and what to tell people
 
@@ -74,7 +74,7 @@ def is_open_to_doubt(ended: Exit, manager: str) -> bool:
     """Whether the manager may know better than the fences why it ended."""
     if ended.reason is Reason.STOPPED:
         return ended.detail == TOLD_TO_END or ended.detail.startswith(says(manager))
-    return ended.reason is Reason.UNKNOWN or ended.exit_code == KILLED
+    return ended.reason is Reason.UNKNOWN or ended.exit_code in SIGNALLED
 
 
 def judged(ended: Exit, manager: str, word: Word | None, wish: str) -> Exit:

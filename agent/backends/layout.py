@@ -2,7 +2,8 @@
 
     runs/<name>/nodes.json       the nodes' names, in order of rank
     runs/<name>/nodes/<rank>/    order.json, lease, stop, started, exit.json of that node's fence
-    asks/<name>.<rank>           a node asks how long its lease is
+    asks/<name>.<rank>           a node asks how long its lease is …
+    runs/<name>/asks/            … here, where a run's nodes are another user's
 
 Files only; starts nothing and calls nothing.
 """
@@ -13,14 +14,18 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from agent.backends import Exit, LeaseClass, Phase, Reason, RunOrder, RunState
 from agent.backends.node import PEER_ENDED
+from agent.backends.plain import read_plain, replace_plain
 from agent.backends.rundir import RunDirectory, sync_directory
 from agent.clock import boot_id, boottime_ns, raw_ns
 
+# Asks that are looked at in one place at one time, and where a job may put what it likes.
+ASKS_MAX, ASKS_APART_MAX = 65_536, 1_024
 GIVEN_UP = "given-up"  # its presence: no node of it gets a lease any more
 TOLD_TO_END = "the fence was told to end"  # by a signal, so by the cluster manager
 
@@ -79,28 +84,47 @@ def lease_of(run: RunDirectory) -> tuple[float, LeaseClass] | None:
         return None
 
 
-def answer_asks(asks: Path, runs: Path) -> dict[str, float]:
+def answer_asks(asks: Path, runs: Path, only: str = "") -> dict[str, float]:
     """Answer every node that asks for its lease: the seconds left, by run. Raises OSError.
 
-    A run that has ended, or was given up, gets no answer any more.
+    A run that has ended, or was given up, gets no answer any more. `only`: none but that run.
     """
     answered: dict[str, float] = {}
-    for ask in asks.iterdir():
+    with os.scandir(asks) as entries:
+        found = [entry.name for entry in islice(entries, ASKS_APART_MAX if only else ASKS_MAX)]
+    for ask in map(asks.joinpath, found):
         name, _, rank = ask.name.rpartition(".")
-        if not rank.isdecimal():
-            continue  # half written
+        if not rank.isdecimal() or (only and name != only):
+            continue  # half written, or not his to ask
         run = RunDirectory(runs / name)
         try:
-            nonce = str(json.loads(ask.read_text("utf-8"))["nonce"])
+            nonce = str(json.loads(read_plain(ask))["nonce"])
             lease = lease_of(run)
             over = (run.path / "exit.json").exists() or (run.path / GIVEN_UP).exists()
             if lease is not None and not over:
                 _answer(run.path / "nodes" / rank, nonce, *lease)
                 answered[name] = seconds_of(*lease)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             pass  # it asks again
         ask.unlink(missing_ok=True)
     return answered
+
+
+def answer_apart(runs: Iterable[RunDirectory]) -> dict[str, float]:
+    """Answer the nodes of those runs that ask in a place of their own, each for itself alone."""
+    answered: dict[str, float] = {}
+    for run in runs:
+        try:
+            found = answer_asks(asks_of(run), run.path.parent, run.name)
+        except OSError:
+            continue  # it has no such place, or is being laid out or removed
+        answered.update(found)
+    return answered
+
+
+def asks_of(run: RunDirectory) -> Path:
+    """Where the nodes of one run ask for their lease, so that no run sees another's."""
+    return run.path / "asks"
 
 
 def seconds_of(remaining_seconds: float, lease_class: LeaseClass) -> float:
@@ -204,6 +228,4 @@ def _answer(part: Path, nonce: str, remaining_seconds: float, lease_class: Lease
         "remaining_seconds": remaining_seconds,
         "class": lease_class.value,
     }
-    new = part / "answer.new"
-    new.write_text(json.dumps(document), "utf-8")
-    new.replace(part / "answer")
+    replace_plain(part / "answer", json.dumps(document))

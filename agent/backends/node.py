@@ -1,4 +1,4 @@
-# ruff: noqa: PTH105, PTH108, PTH110, PTH118, PTH120, PTH123
+# ruff: noqa: PTH105, PTH108, PTH110, PTH112, PTH118, PTH120, PTH123
 """Starts the fence on one node of a run, and keeps its lease in the node's own time.
 
     python3 -I -S node.py STATE_DIRECTORY RUN_NAME          as a task of Slurm, which names the node
@@ -30,7 +30,7 @@ import sys
 import time
 from typing import Any, NoReturn, Optional  # Python 3.8
 
-POLL_SECONDS = 0.1  # for an answer
+POLL_SECONDS = 0.05  # for an answer
 FIRST_SECONDS_MAX = 120.0  # without any answer the run does not begin
 ASK_SECONDS_MIN, ASK_SECONDS_MAX = 1.0, 10.0  # between two questions
 LEASE_BYTES = 255
@@ -56,7 +56,9 @@ class Node:
         self.held = bool(rank)
         self.directories = [os.path.join(self.run, "nodes", str(i)) for i in range(len(nodes))]
         self.directory = self.directories[self.rank]
-        self.ask_path = os.path.join(state, "asks", f"{name}.{self.rank}")
+        own = os.path.join(self.run, "asks")  # where this is not the agent's user
+        asks = own if os.path.isdir(own) else os.path.join(state, "asks")
+        self.ask_path = os.path.join(asks, f"{name}.{self.rank}")
         self.asked = 0
         self.nonce = ""
         self.asked_ns = (0, 0)

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
-from agent.backends import Exit, LogPart, Phase, Reason, RunOrder, RunState, Stream
+from agent.backends import (
+    BackendRefused,
+    Exit,
+    LogPart,
+    Phase,
+    RankPlace,
+    Reason,
+    RunOrder,
+    RunState,
+    Stream,
+)
 
 
 class NoopBackend:
@@ -59,8 +69,17 @@ class NoopBackend:
             raise KeyError(name)
         return LogPart(b"", offset, at_end=True)
 
+    async def log_sizes(self, name: str) -> Mapping[tuple[int, Stream], int]:
+        return {}
+
     async def log_offset(self, name: str, rank: int, stream: Stream, since: float) -> int:
         return 0
+
+    async def beside(self, name: str, rank: int) -> RankPlace:
+        raise BackendRefused("ExecUnsupported", "no process of a job runs here")
+
+    async def roots(self, name: str) -> Mapping[str, str]:
+        raise KeyError(name)
 
     async def forget(self, name: str) -> None:
         self._ended.pop(name, None)

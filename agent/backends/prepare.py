@@ -13,9 +13,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.backends import BackendRefused, RunOrder
+from agent.backends import BackendRefused, RunOrder, parse_run_name
+from agent.backends.account import Account
 from agent.backends.bundle import unpack_bundle
 from agent.backends.fence_order import Lasting, fence_order
+from agent.backends.ownership import give_parts, give_place, give_run
 from agent.backends.rundir import RunDirectory, sync_directory
 from agent.environment import Surroundings, hostfile
 
@@ -44,6 +46,22 @@ class StateDirectory:
 
     def checkpoint(self, job_id: str) -> Path:
         return self.path / "checkpoints" / job_id
+
+    def roots(self, name: str) -> dict[str, str]:
+        """The directories of a run that its users may read, by what they call them.
+
+        Of a run that is gone, those that outlive it.
+        """
+        run, (job_id, epoch) = self.run(name), parse_run_name(name)
+        places = {
+            "outputs": str(self.output(job_id, epoch)),
+            "checkpoints": str(self.checkpoint(job_id)),
+        }
+        if not run.path.is_dir():
+            return {name: place for name, place in places.items() if Path(place).is_dir()}
+        own = {"work": run.work, "scratch": run.scratch, "logs": run.logs}
+        places.update(run.order().get("places", {}))
+        return places | {name: str(path) for name, path in own.items()}
 
     def make(self) -> None:
         """Create what is missing; clear away what was half built or half removed."""
@@ -82,11 +100,17 @@ def prepare_run(state: StateDirectory, order: RunOrder, surroundings: Surroundin
 
 
 def publish_run(
-    state: StateDirectory, building: RunDirectory, order: RunOrder, lease_seconds: float
+    state: StateDirectory,
+    building: RunDirectory,
+    order: RunOrder,
+    lease_seconds: float,
+    account: Account | None = None,
 ) -> RunDirectory:
-    """Give a prepared run its lease and its name, durably. From here on it exists."""
+    """Give a prepared run its owner, lease and name, durably. From here on it exists."""
     final = state.run(order.name)
     try:
+        if account is not None:
+            _hand_over(state, building, order, account)
         building.write_lease(lease_seconds, order.lease_class)
         building.path.rename(final.path)
         sync_directory(state.runs)
@@ -95,6 +119,25 @@ def publish_run(
             shutil.rmtree(path, ignore_errors=True)
         raise _refusal(error, state) from error
     return final
+
+
+def _hand_over(
+    state: StateDirectory, building: RunDirectory, order: RunOrder, account: Account
+) -> None:
+    """Make what the job uses its account's, and the rest nobody's but ours."""
+    ranks = building.order()["phases"][-1]
+    names = {Path(rank[stream]).name for rank in ranks for stream in ("stdout", "stderr")}
+    give_run(building, account, sorted(names))
+    if (building.path / "nodes").is_dir():
+        give_parts(building, account)
+    give_place(
+        Path(order.output_directory or state.output(order.job_id, order.epoch)), account, state.path
+    )
+    give_place(
+        Path(order.checkpoint_directory or state.checkpoint(order.job_id)), account, state.path
+    )
+    if order.data_directory:
+        give_place(Path(order.data_directory), account, state.path)
 
 
 def _write_files(
@@ -121,7 +164,7 @@ def _write_files(
     directory = _directory(building, final, order)
     document = fence_order(order, surroundings, final, directory, lasting)
     with (building.path / "order.json").open("w", encoding="utf-8") as file:
-        json.dump(document, file)
+        file.write(json.dumps(document))  # twice as fast as dump
         file.flush()
         os.fsync(file.fileno())
 

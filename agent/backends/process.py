@@ -15,11 +15,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.backends import BackendRefused, RunOrder, RunState
+from agent.backends.account import Account, Accounts
 from agent.backends.cgroup import Cgroups, NotAllowed, find_cgroups
 from agent.backends.conclude import conclude
+from agent.backends.container import Containers, container_of
 from agent.backends.filed import FiledRuns
+from agent.backends.ownership import open_way
 from agent.backends.prepare import (
     FREE_BYTES_MIN,
     StateDirectory,
@@ -33,6 +37,7 @@ from agent.environment import Surroundings
 
 FENCE = Path(__file__).parent.parent / "fence.py"
 CONCLUDE_RETRY_SECONDS = 5.0  # while the disk is full, for one
+NO_ACCOUNTS = Accounts()
 RANKS_MAX = 1024  # of one run: they are real processes on one machine
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,17 +52,25 @@ class ProcessBackend(FiledRuns):
         site_environment: Mapping[str, str],
         free_bytes_min: int = FREE_BYTES_MIN,
         clock: Callable[[], float] = lease_now,
+        accounts: Accounts = NO_ACCOUNTS,
+        containers: Containers | None = None,
     ) -> None:
+        """`accounts`: whose the jobs' processes are; the agent must be root then.
+
+        `containers`: in which images they may be; None: in none.
+        """
         super().__init__(StateDirectory(state_directory.absolute(), free_bytes_min), RANKS_MAX)
         self._agent_environment = agent_environment
         self._site_environment = site_environment
         self._clock = clock
+        self._accounts = accounts
+        self._containers = containers
         self._watches: dict[str, tuple[FenceWatch, asyncio.Task[None]]] = {}
         self._marking: asyncio.Task[None] | None = None
         self._cgroups: Cgroups | None = None  # where runs can be limited
 
     async def open(self) -> None:
-        await asyncio.to_thread(self._state.make)
+        await asyncio.to_thread(self._make)
         names = await self.list()
         await asyncio.to_thread(self._find_cgroups, names)
         for name in names:
@@ -116,24 +129,35 @@ class ProcessBackend(FiledRuns):
     def _lay_out(self, order: RunOrder, deadline: float, port: int) -> RunDirectory:
         limit = order.time_limit_seconds
         deadline_at = time.time() + limit if limit else 0.0
-        surroundings = Surroundings(
-            self._agent_environment, self._site_environment, port, deadline_at
-        )
+        account = self._accounts.of(order.tenant)
+        agent = {**self._agent_environment, **(account.variables if account else {})}
+        container = container_of(order, self._containers, self._state.path)
+        surroundings = Surroundings(agent, self._site_environment, port, deadline_at, container)
         building = prepare_run(self._state, order, surroundings)
-        self._confine(building, order)
-        return publish_run(self._state, building, order, deadline - self._clock())
+        self._confine(building, order, account)
+        left = deadline - self._clock()
+        return publish_run(self._state, building, order, left, account)
 
-    def _confine(self, building: RunDirectory, order: RunOrder) -> None:
-        """Let its ranks begin in a cgroup of their own, with limits; without one where it fails."""
-        if self._cgroups is None:
-            return
+    def _confine(self, building: RunDirectory, order: RunOrder, account: Account | None) -> None:
+        """Let its ranks be its account's, in a cgroup of their own where there can be one."""
+        more: dict[str, Any] = {"account": account.for_fence} if account else {}
         try:
-            cgroup = self._cgroups.make(order)
-            new = building.path / "order.json.new"
-            new.write_text(json.dumps({**building.order(), "cgroup": str(cgroup)}), "utf-8")
-            new.replace(building.path / "order.json")
+            if self._cgroups is not None:
+                more["cgroup"] = str(self._cgroups.make(order))
+            if more:
+                new = building.path / "order.json.new"
+                new.write_text(json.dumps({**building.order(), **more}), "utf-8")
+                new.replace(building.path / "order.json")
         except OSError as error:
+            if account is not None:
+                message = f"the run could not be given to {account.name}: {error}"
+                raise BackendRefused("Unavailable", message, "see the message") from error
             _LOGGER.warning("%s runs without limits: %s", order.name, error)
+
+    def _make(self) -> None:
+        self._state.make()
+        if self._accounts:
+            open_way(self._state.path)
 
     def _find_cgroups(self, names: tuple[str, ...]) -> None:
         try:

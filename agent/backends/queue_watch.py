@@ -39,14 +39,20 @@ class QueueWatch(Generic[W]):
         clock: Callable[[], float],
         wait_seconds_max: float,
         ended: Callable[[RunDirectory, Exit], Awaitable[None]],
+        apart: bool = False,
     ) -> None:
-        """`wait_seconds_max`: in the manager's queue; then the run is given back to the broker."""
+        """`wait_seconds_max`: in the manager's queue; then the run is given back to the broker.
+
+        `apart`: the nodes of runs are other users' processes, who ask in places of their own,
+        and whose records end nothing that the manager says is alive.
+        """
         self._state = state
         self._asks = asks
         self._manager = manager
         self._clock = clock
         self._wait_seconds_max = wait_seconds_max
         self._ended = ended
+        self._apart = apart
         self._live: dict[str, float] = {}  # when each was submitted; a question before says nothing
         self._stops: dict[str, float] = {}  # when it shall be killed what does not end
         self._alive_until: dict[str, float] = {}  # a fence without an answer is dead by then
@@ -134,6 +140,9 @@ class QueueWatch(Generic[W]):
             return
         loop, runs = asyncio.get_running_loop(), self._state.runs
         answered = await loop.run_in_executor(self._answering, layout.answer_asks, self._asks, runs)
+        if self._apart:
+            live = self.live_runs()
+            answered |= await loop.run_in_executor(self._answering, layout.answer_apart, live)
         for name, seconds in answered.items():
             self._alive_until[name] = self._clock() + seconds
 
@@ -233,6 +242,8 @@ class QueueWatch(Generic[W]):
         return ended is not None and not ended.started_at
 
     async def _conclude(self, run: RunDirectory, told: Exit, word: W | None, wish: str) -> None:
+        if self._apart:
+            self._stops[run.name] = self._clock() + STOP_MARGIN_SECONDS
         ended = judged(told, self._manager.name, word, wish)
         await asyncio.to_thread(layout.write_exit, run, ended)
         self.drop(run.name)

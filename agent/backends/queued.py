@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from agent import fence
+from agent import beside, fence
 from agent.backends import BackendRefused, Exit, Reason, RunOrder, RunState, layout, node
+from agent.backends.account import Accounts
+from agent.backends.container import Container, Containers, container_of
 from agent.backends.filed import FiledRuns
 from agent.backends.judge import Manager
+from agent.backends.ownership import open_way
 from agent.backends.prepare import FREE_BYTES_MIN, StateDirectory, prepare_run, publish_run
 from agent.backends.queue_watch import QueueWatch
 from agent.backends.rundir import RunDirectory
@@ -28,6 +31,8 @@ from agent.environment import Surroundings
 from agent.probes.tools import ProbeFailed
 
 SUBMITS_MAX = 4  # submissions at a time
+NO_ACCOUNTS = Accounts()
+LAYOUTS_MAX = 2  # directories written at a time: what follows is not to wait for a thread
 RANKS_MAX = 65_536  # of one run
 WAIT_SECONDS_MAX = 600.0  # in the manager's queue, before the broker gets it back
 P = TypeVar("P")  # what is put to the manager
@@ -42,6 +47,8 @@ class QueuedSettings:
     free_bytes_min: int = FREE_BYTES_MIN
     wait_seconds_max: float = WAIT_SECONDS_MAX
     clock: Callable[[], float] = lease_now
+    accounts: Accounts = NO_ACCOUNTS  # whose the jobs, and their fences, are
+    containers: Containers | None = None  # in which images they may be; None: in none
 
 
 class QueuedRuns(FiledRuns, Generic[P]):
@@ -62,7 +69,7 @@ class QueuedRuns(FiledRuns, Generic[P]):
         super().__init__(state, RANKS_MAX)
         self._tools = self._state.path / "tools"
         self._asks = self._state.path / "asks"
-        self._carried = (Path(fence.__file__), Path(node.__file__), *tools)
+        self._carried = (*map(Path, (fence.__file__, beside.__file__, node.__file__)), *tools)
         self._queued_settings = settings
         self._clock = settings.clock
         self._watch = QueueWatch(
@@ -72,8 +79,10 @@ class QueuedRuns(FiledRuns, Generic[P]):
             settings.clock,
             settings.wait_seconds_max,
             self._take_end,
+            bool(settings.accounts),
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._laying_out = asyncio.Semaphore(LAYOUTS_MAX)
         self._submitting = asyncio.Semaphore(SUBMITS_MAX)
 
     @abstractmethod
@@ -123,10 +132,12 @@ class QueuedRuns(FiledRuns, Generic[P]):
     # --- starting ---------------------------------------------------------
 
     async def _start(self, order: RunOrder, deadline: float) -> None:
-        run, asked = self._state.run(order.name), self._asked(order)
+        run = self._state.run(order.name)
+        asked = await asyncio.to_thread(self._asked, order)  # it may look users up
         port = self._take_port(order)
         try:
-            await asyncio.to_thread(self._lay_out, order, deadline, port)
+            async with self._laying_out:  # of a burst the first is put before the last is written
+                await asyncio.to_thread(self._lay_out, order, deadline, port)
         except BaseException:
             del self._ports[order.name]
             raise
@@ -151,25 +162,39 @@ class QueuedRuns(FiledRuns, Generic[P]):
     def _lay_out(self, order: RunOrder, deadline: float, port: int) -> None:
         limit = order.time_limit_seconds
         deadline_at = time.time() + limit if limit else 0.0
+        account = self._queued_settings.accounts.of(order.tenant)
+        own = account.variables if account else {}
         surroundings = Surroundings(
-            self._queued_settings.agent_environment,
+            {**self._queued_settings.agent_environment, **own},
             self._queued_settings.site_environment,
             port,
             deadline_at,
+            self._container(order),
         )
         building = prepare_run(self._state, order, surroundings)
         layout.split_order(building, order)
-        publish_run(self._state, building, order, deadline - self._clock())
+        if account is not None:
+            layout.asks_of(building).mkdir()
+        publish_run(self._state, building, order, deadline - self._clock(), account)
+
+    def _container(self, order: RunOrder) -> Container | None:
+        """In which the fence starts the job's processes. Raises BackendRefused."""
+        return container_of(order, self._queued_settings.containers, self._state.path)
 
     def _make(self) -> None:
         self._state.make()
         self._asks.mkdir(mode=0o700, exist_ok=True)
         layout.carry_tools(self._tools, *self._carried)
+        if self._queued_settings.accounts:
+            open_way(self._state.path)
 
     # --- watching ---------------------------------------------------------
 
     def _state_of(self, run: RunDirectory) -> RunState:
         return layout.state_of(run)
+
+    def _parts(self, run: RunDirectory) -> tuple[RunDirectory, ...]:
+        return layout.parts(run)
 
     async def _take_end(self, run: RunDirectory, ended: Exit) -> None:
         await asyncio.to_thread(self._tidy, run)

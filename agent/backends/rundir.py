@@ -19,10 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.backends import Exit, LeaseClass, Phase, Reason, RunState, Stream
+from agent.backends.plain import read_plain, replace_plain
 from agent.clock import boot_id, boottime_ns, raw_ns
 
 LEASE_SECONDS_MAX = 1e9  # what "for ever" is written as
 LEASE_BYTES = 255  # of the one line in the file
+CODE_MAX = 255
+WALL_SECONDS_MAX = 1e11  # the year 5138
+DETAIL_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,17 @@ class RunDirectory:
     def log(self, rank: int, stream: Stream) -> Path:
         return self.logs / f"{rank}.{'out' if stream is Stream.STDOUT else 'err'}"
 
+    def log_sizes(self) -> dict[tuple[int, Stream], int]:
+        """The bytes of each log that is there. Raises OSError."""
+        sizes: dict[tuple[int, Stream], int] = {}
+        with os.scandir(self.logs) as entries:
+            for entry in entries:
+                rank, _, ending = entry.name.partition(".")
+                if rank.isdecimal() and ending in ("out", "err"):
+                    stream = Stream.STDOUT if ending == "out" else Stream.STDERR
+                    sizes[int(rank), stream] = entry.stat().st_size
+        return sizes
+
     # --- what is there ----------------------------------------------------
 
     def state(self) -> RunState:
@@ -79,17 +94,7 @@ class RunDirectory:
     def exit(self) -> Exit | None:
         """The exit record; None while there is none. One that is damaged still proves the end."""
         try:
-            record = json.loads((self.path / "exit.json").read_text("utf-8"))
-            return Exit(
-                name=self.name,
-                exit_code=record["exit_code"],
-                signal=record["signal"],
-                reason=Reason(record["reason"]),
-                started_at=record["started_at"],
-                ended_at=record["ended_at"],
-                rank_codes=tuple(record["rank_codes"]),
-                detail=record["detail"],
-            )
+            return _exit_from(self.name, json.loads(read_plain(self.path / "exit.json")))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -110,9 +115,11 @@ class RunDirectory:
     def wish_to_stop(self) -> str:
         """Why the run was asked to end; "" when it was not."""
         try:
-            return (self.path / "stop").read_text("utf-8")
+            return read_plain(self.path / "stop")
         except FileNotFoundError:
             return ""
+        except ValueError:
+            return "stopped"  # by one who may write there
 
     # --- what the agent writes --------------------------------------------
 
@@ -139,7 +146,7 @@ class RunDirectory:
             os.close(descriptor)
 
     def write_stop(self, reason: str) -> None:
-        _replace(self.path / "stop", reason or "stopped")
+        replace_plain(self.path / "stop", reason or "stopped")
 
     # --- taking over from a fence that is not there -----------------------
 
@@ -173,7 +180,8 @@ class RunDirectory:
             "ended_at": time.time(),
             "rank_codes": [],
         }
-        _replace(self.path / "exit.json", json.dumps(record), durable=True)
+        replace_plain(self.path / "exit.json", json.dumps(record), durable=True)
+        sync_directory(self.path)
         ended = self.exit()
         assert ended is not None
         return ended
@@ -192,7 +200,7 @@ class RunDirectory:
 
     def _started(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError):
-            started: dict[str, Any] = json.loads((self.path / "started").read_text())
+            started: dict[str, Any] = json.loads(read_plain(self.path / "started"))
             return started
         return {}
 
@@ -206,13 +214,24 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _replace(path: Path, text: str, durable: bool = False) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    new.replace(path)
-    if durable:
-        sync_directory(path.parent)
+def _exit_from(name: str, record: dict[str, Any]) -> Exit:
+    """What a fence wrote, which may have been a tenant's own process.
+
+    Raises ValueError, KeyError, TypeError for what no fence writes.
+    """
+    codes = (record["exit_code"], record["signal"], *record["rank_codes"])
+    times = (record["started_at"], record["ended_at"])
+    if not all(isinstance(code, int) and 0 <= code <= CODE_MAX for code in codes):
+        raise ValueError("a code that no process ends with")
+    if not all(isinstance(at, int | float) and 0 <= at <= WALL_SECONDS_MAX for at in times):
+        raise ValueError("a time that no clock says")
+    return Exit(
+        name=name,
+        exit_code=record["exit_code"],
+        signal=record["signal"],
+        reason=Reason(record["reason"]),
+        started_at=record["started_at"],
+        ended_at=record["ended_at"],
+        rank_codes=tuple(record["rank_codes"]),
+        detail=str(record["detail"])[:DETAIL_CHARACTERS],
+    )

@@ -79,6 +79,9 @@ class KubernetesBackend(QueuedRuns[Json]):
     def _asked(self, order: RunOrder) -> Json:
         return job_of(order, self._state, self._settings(), self._kind())
 
+    def _container(self, order: RunOrder) -> None:
+        """Pods are in images already: see `pod_spec`."""
+
     def _kind(self) -> str:
         wish = self._settings().config.scheduler
         if wish == "auto":

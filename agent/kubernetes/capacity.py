@@ -12,6 +12,7 @@ from agent.inventory import DeclaredNode, DeclaredPool
 from agent.kubernetes.objects import Node, Pod
 from agent.kubernetes.resources import WHOLE_CARDS, CardType, Namer, is_part
 from agent.policy import EVERYTHING, PoolPolicy
+from agent.probes.reading import ExporterProbe
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,13 @@ class PoolOffer:
     name: str  # in the federation; "": the model's
     labels: Mapping[str, str] = field(default_factory=dict)  # of its nodes; empty: all
     image: str = ""  # in which its jobs run; "": the site's
-    share: float = 1.0  # of its cards that the federation may hold at most, at any time
     supernode_nodes: int = 0  # nodes of one supernode, by name; 0: as the cluster says
     yuan_per_card_hour: float = 0.0
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()  # stacks in its image
     policy: PoolPolicy = EVERYTHING  # when, and how much
+    probe: ExporterProbe | None = None  # on its nodes
 
 
 CARDS_MAX = 1024  # of one node; who says more is not believed
@@ -41,10 +42,6 @@ class KubernetesPool:
     declared: DeclaredPool
     resource: str  # "huawei.com/Ascend910"
     offer: PoolOffer
-
-    @property
-    def share(self) -> float:
-        return self.offer.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +164,7 @@ def _declared(
         linearity=offer.linearity,
         software=offer.software,
         policy=offer.policy,
+        probe=offer.probe,
     )
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from agent.config_jobs import IMAGES_ALLOWED
 from agent.config_offers import FIGURES, each_once, mapped
+from agent.config_probe import PROBE
 from agent.config_values import PLACE, TENANT, Model, count, number, pair
 from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.kubernetes.capacity import PoolOffer
 from agent.kubernetes.usage import Toleration
+from agent.ranktable import VERSIONS
 from suan.jobspec import limits
 from suan.jobspec.limits import Fault, TextRule
 from suan.jobspec.shapes import Choice, Field, ListOf, MapOf, Record, Scalar, Truth, text
@@ -61,7 +64,8 @@ class KubernetesConfig:
     scheduler: str = "auto"  # "kubernetes", "volcano"; "auto": Volcano where it is
     highest_tier: int = 0  # of HyperNodes that a gang may span, with Volcano; 0: any
     host_network: bool = True  # ranks reach each other at the nodes' addresses
-    ranktable: bool = False  # write one for Ascend jobs, from the device plugin's annotations
+    ranktable: str = ""  # its version: one for Ascend jobs, by the device plugin's annotations
+    images_allowed: tuple[str, ...] = ()  # patterns of what jobs may bring; empty: nothing
     python: str = "python3"  # in the image
     tenants: Mapping[str, TenantPlace] = field(default_factory=dict)
     pools: tuple[PoolOffer, ...] = ()  # empty: all nodes
@@ -138,6 +142,7 @@ OFFER: Record[PoolOffer] = Record(
             "nodes of one supernode, by name; default: by SuperPoD or HyperNode",
         ),
         *FIGURES,
+        PROBE,
     ),
 )
 
@@ -167,7 +172,17 @@ KUBERNETES: Record[KubernetesConfig] = Record(
         ),
         Field("highest_tier", count(1, 100, "tiers"), "of HyperNodes that a gang may span"),
         Field("host_network", Truth(), "jobs use the nodes' addresses; default: true"),
-        Field("ranktable", Truth(), "write hccl.json for Ascend jobs; default: false"),
+        Field(
+            "ranktable",
+            Choice({"true": "1.0", "false": "", **{v: v for v in VERSIONS}}),
+            "write hccl.json for Ascend jobs, in this version (true: 1.0); default: false",
+        ),
+        Field(
+            "images_allowed",
+            IMAGES_ALLOWED,
+            "patterns of images that jobs may bring, with Python too; default: none",
+            foreign=("images", "allowed_images"),
+        ),
         Field("python", text(COMMAND), "Python 3.8 or later in the image; default: python3"),
         Field(
             "tenants",

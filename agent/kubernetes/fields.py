@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 Json = dict[str, Any]
@@ -50,6 +51,15 @@ def text(value: Any, *path: str) -> str:
 def number(value: Any, *path: str) -> int:
     found = at(value, *path)
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def moment(value: Any, *path: str) -> float | None:
+    """Wall seconds of a time such as "2026-11-01T10:00:00Z"; None for what is none."""
+    try:
+        found = datetime.fromisoformat(text(value, *path))
+        return found.timestamp() if found.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def table(value: Any, *path: str) -> Json:

@@ -51,6 +51,7 @@ class KubernetesManager:
         self._namespaces = settings.namespaces
         self._is_known = is_known
         self._poll_seconds = settings.config.poll_seconds
+        self.ranktable = settings.config.ranktable  # its version; "": none
         self._clock = clock
         self._hopeless_seconds = hopeless_seconds
         self._refused_since: dict[str, float] = {}  # by run, that its pods got no image

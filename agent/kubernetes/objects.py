@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.kubernetes.fields import Json, amount, at, items, table, text, words
+from agent.kubernetes.fields import Json, amount, at, items, moment, table, text, words
 from agent.kubernetes.names import RUN, SITE
 
 _MIRROR = "kubernetes.io/config.mirror"  # on the API's image of a static pod
+GRACE_SECONDS = 30  # of a pod that names none
 _OVER = ("Succeeded", "Failed")
 
 
@@ -59,6 +60,16 @@ class Pod:
     is_daemon: bool = False  # of a DaemonSet, or static: it is on the node for good
     site: str = ""  # whose run it is; "": not one of the federation's
     run: str = ""
+    ends_at: float | None = None  # wall seconds, by its own deadline; None: it has none
+    owner: JobKey | None = None  # the batch/v1 Job whose pod it is, which may have one
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """Which Job."""
+
+    namespace: str
+    name: str
 
 
 def node_of(document: Json) -> Node | None:
@@ -123,7 +134,34 @@ def pod_of(document: Json) -> Pod | None:
         is_daemon=_MIRROR in annotations or any(text(o, "kind") == "DaemonSet" for o in owners),
         site=text(document, "metadata", "labels", SITE),
         run=annotations.get(RUN, ""),
+        ends_at=_deadline(document),
+        owner=next(
+            (
+                JobKey(text(document, "metadata", "namespace"), text(owner, "name"))
+                for owner in owners
+                if (text(owner, "apiVersion"), text(owner, "kind")) == ("batch/v1", "Job")
+            ),
+            None,
+        ),
     )
+
+
+def deadline_of(document: Json) -> tuple[JobKey, float] | None:
+    """When Kubernetes ends a Job's pods, in wall seconds; None where it has no deadline."""
+    ends_at = _deadline(document)
+    key = JobKey(text(document, "metadata", "namespace"), text(document, "metadata", "name"))
+    return None if ends_at is None else (key, ends_at)
+
+
+def _deadline(document: Json) -> float | None:
+    """Of a pod or a Job: `activeDeadlineSeconds` counts from its start, and grace follows."""
+    started_at = moment(document, "status", "startTime")
+    seconds = at(document, "spec", "activeDeadlineSeconds")
+    if started_at is None or not isinstance(seconds, int) or seconds < 1:
+        return None
+    spec = table(document, "spec", "template", "spec") or table(document, "spec")
+    grace = at(spec, "terminationGracePeriodSeconds")
+    return started_at + seconds + (grace if isinstance(grace, int) else GRACE_SECONDS)
 
 
 def _extended(found: Json) -> dict[str, int]:

@@ -10,9 +10,10 @@ import math
 from pathlib import Path, PurePosixPath
 
 from agent.backends import BackendRefused, RunOrder
+from agent.backends.container import NO_IMAGES, REGISTRY, is_allowed, not_allowed
 from agent.backends.prepare import StateDirectory
 from agent.backends.rundir import RunDirectory
-from agent.kubernetes.config import TenantPlace
+from agent.kubernetes.config import KubernetesConfig, TenantPlace
 from agent.kubernetes.fields import Json
 from agent.kubernetes.names import OBJECT, object_name
 from agent.kubernetes.settings import KubernetesSettings, RunPlace
@@ -31,7 +32,7 @@ def pod_spec(
     place: RunPlace,
 ) -> Json:
     config = settings.config
-    ranktable = place.kind == "npu" and config.ranktable
+    ranktable = place.kind == "npu" and bool(config.ranktable)
     mounts, volumes = _mounts(order, state, settings, ranktable)
     if tenant.claim:
         shared: Json = {"persistentVolumeClaim": {"claimName": tenant.claim}}
@@ -72,10 +73,10 @@ def _container(
     config = settings.config
     wait = str(math.ceil(config.wait_seconds_max) + GANG_MARGIN_SECONDS)
     entry = [config.python, "-I", "-S", str(state.path / "tools" / "pod.py")]
-    ranktable = place.kind == "npu" and config.ranktable
+    ranktable = place.kind == "npu" and bool(config.ranktable)
     return {
         "name": "run",
-        "image": tenant.image or place.image or config.image,
+        "image": _image(order, config) or tenant.image or place.image or config.image,
         "command": [*entry, str(state.path), order.name, wait, *(["ranktable"] * ranktable)],
         "env": [
             {"name": "SUAN_NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
@@ -86,6 +87,17 @@ def _container(
         "securityContext": {"allowPrivilegeEscalation": False},
         "volumeMounts": mounts,
     }
+
+
+def _image(order: RunOrder, config: KubernetesConfig) -> str:
+    """That of the job, as a cluster writes it; "": it names none."""
+    if not order.image:
+        return ""
+    if not config.images_allowed:
+        raise BackendRefused("ImagesUnsupported", NO_IMAGES, "leave `image` out")
+    if not is_allowed(order.image, config.images_allowed):
+        raise not_allowed(order.image, config.images_allowed)
+    return order.image.removeprefix(REGISTRY)
 
 
 def _resources(order: RunOrder, place: RunPlace) -> Json:

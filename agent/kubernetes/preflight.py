@@ -15,6 +15,7 @@ from pathlib import Path
 from agent.backends.queued import QueuedSettings
 from agent.check import Check, Status
 from agent.config import AgentConfig
+from agent.exporter_check import exporter_checks
 from agent.kubernetes.backend import KubernetesBackend
 from agent.kubernetes.capacity import KubernetesPool
 from agent.kubernetes.client import ApiFailed
@@ -47,6 +48,7 @@ async def kubernetes_checks(config: AgentConfig, kubernetes: KubernetesConfig) -
             check_cluster(survey, version, time.monotonic() - began),
             permissions,
             *(check_pool(pool, survey) for pool in survey.found.pools),
+            *await exporter_checks(survey.declared_pools),
             check_names(survey),
             check_places(survey.settings()),
             shared := check_shared(Path(kubernetes.shared_dir)),
@@ -126,8 +128,8 @@ def check_pool(pool: KubernetesPool, survey: KubernetesSurvey) -> Check:
     groups = len({node.supernode for node in declared.nodes})
     said += f" in {groups} supernodes" if groups > 1 else ""
     now = next(each for each in survey.inventory().pools() if each.name == declared.name)
-    if pool.share < 1:
-        said += f", of which the federation may hold {pool.share:.0%}"
+    if (share := declared.policy.share_max) < 1:
+        said += f", of which the federation may hold {share:.0%}"
     said += f"; {now.cards_usable} may be used now"
     tolerations = survey.settings().config.tolerations
     by_name = {node.name: node for node in survey.nodes.items.values()}

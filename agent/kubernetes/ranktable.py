@@ -1,56 +1,80 @@
-"""The table of ranks that HCCL reads, from what Ascend's device plugin notes on each pod. Pure.
+"""What Ascend's device plugin notes on each pod, as a server of a table of ranks. Pure.
 
-hccl.json 1.0 by the vendor's `hccl.json_file_description.md`: all numbers are text. The
-annotation holds `pod_name`, `server_id` and `devices` with `device_id` and `device_ip`; for
-server_id the vendor takes the node's address, and the ranks follow the gang's nodes.
+The annotation holds `pod_name`, `server_id`, `super_pod_id` and `devices` with `device_id`,
+`device_ip`, `super_device_id` and, for the generation of the 950, `levelList`; fields by
+MindCluster's `Instance` and `RankLevel`. For server_id the vendor takes the node's address.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
-from agent.kubernetes.fields import Json, items, text
+from agent.kubernetes.fields import Json, at, items, number, table, text
+from agent.ranktable import RankAddress, RankDevice, RankLevel, RankServer, ranktable
 
-FILE = "hccl.json"
-INITIALIZING = json.dumps({"status": "initializing"})
+# Of one layer a device may have ways through several networks: the first of these is told.
+NETWORKS = ("UB", "UBG", "UBoE", "RoCE")
 
 
-def ranktable(configurations: Sequence[str]) -> str:
+def table_of(configurations: Sequence[str], version: str) -> str:
     """The file, from the annotations in order of node rank; "" while one cannot be read yet."""
-    servers: list[Json] = []
-    rank = 0
-    for configuration in configurations:
-        server = _server(configuration, rank)
-        if server is None:
-            return ""
-        rank += len(server["device"])
-        servers.append(server)
-    document = {
-        "status": "completed",
-        "version": "1.0",
-        "server_count": str(len(servers)),
-        "server_list": servers,
-    }
-    return json.dumps(document)
+    servers = [_server(configuration) for configuration in configurations]
+    known = [server for server in servers if server is not None]
+    return ranktable(known, version) if len(known) == len(servers) else ""
 
 
-def _server(configuration: str, first_rank: int) -> Json | None:
+def _server(configuration: str) -> RankServer | None:
     try:
         document = json.loads(configuration)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    devices = [
-        {
-            "device_id": text(device, "device_id"),
-            "device_ip": text(device, "device_ip"),
-            "rank_id": str(first_rank + at),
-        }
-        for at, device in enumerate(items(document, "devices"))
-    ]
-    if not devices or not all(device["device_id"] for device in devices):
+    devices = [_device(device) for device in items(document, "devices")]
+    known = tuple(device for device in devices if device is not None)
+    if not known or len(known) < len(devices):
         return None
-    server = {"server_id": text(document, "server_id"), "device": devices}
-    if host := text(document, "host_ip"):
-        server["host_ip"] = host
-    return server
+    pod = at(document, "super_pod_id")
+    return RankServer(
+        id=text(document, "server_id"),
+        devices=known,
+        host_address=text(document, "host_ip"),
+        super_pod=str(pod) if isinstance(pod, int) and pod >= 0 else "",  # -1: of none
+    )
+
+
+def _device(document: Any) -> RankDevice | None:
+    told = text(document, "device_id")
+    if not told.isdecimal():
+        return None
+    levels = [_level(level) for level in items(document, "levelList")]
+    return RankDevice(
+        int(told),
+        text(document, "device_ip"),
+        text(document, "super_device_id"),
+        tuple(level for level in levels if level is not None),
+    )
+
+
+def _level(document: Any) -> RankLevel | None:
+    ways = table(document, "info")
+    names = [name for name in NETWORKS if name in ways] or sorted(ways)
+    if not names:
+        return None
+    way: Json = table(ways, names[0])
+    addresses = (
+        RankAddress(
+            text(each, "addr"),
+            text(each, "addr_type"),
+            tuple(port for port in items(each, "ports") if isinstance(port, str)),
+            text(each, "plane_id"),
+        )
+        for each in items(way, "rank_addr_list")
+    )
+    return RankLevel(
+        number(way, "net_layer"),
+        text(way, "net_instance_id"),
+        text(way, "net_type"),
+        tuple(addresses),
+        text(way, "net_attr"),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from agent.backends.queued import QueuedSettings
+from agent.card_health import CardHealth
 from agent.config import AgentConfig
 from agent.kubernetes.backend import KubernetesBackend
 from agent.kubernetes.client import KubernetesApi
@@ -29,6 +30,7 @@ def kubernetes_survey(config: AgentConfig, kubernetes: KubernetesConfig) -> Kube
         Namer(catalogue.load(), names),
         settings,
         config.rules,
+        CardHealth(config.probe_seconds),
     )
 
 

@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+from agent.card_health import CardHealth
 from agent.inventory import DeclaredPool, Inventory, NodeCondition
 from agent.kubernetes.capacity import Discovery, KubernetesPool, discover
 from agent.kubernetes.client import ApiFailed, KubernetesApi
 from agent.kubernetes.fields import Json, text
 from agent.kubernetes.health import CLUSTER_PREFIX, DEVICE_PREFIX, NodeHealth, health_of
 from agent.kubernetes.manager import has_volcano
+from agent.kubernetes.manifest import BATCH, job_path
 from agent.kubernetes.mirror import Mirror
-from agent.kubernetes.objects import Node, Pod, node_of, pod_of
+from agent.kubernetes.objects import JobKey, Node, Pod, deadline_of, node_of, pod_of
 from agent.kubernetes.resources import Namer
 from agent.kubernetes.settings import KubernetesSettings, RunPlace
 from agent.kubernetes.topology import supernodes
-from agent.kubernetes.usage import conditions
+from agent.kubernetes.usage import conditions, owners, releases
+from agent.probes.reading import Readings
 from agent.supervisor.messages import Event, InventoryChanged
+from scheduler.model import Release
 
 SETTLE_SECONDS = 1.0  # after news, for more of it
 # Where MindCluster keeps its words: ClusterD's roll-up first, which makes the other needless.
 HEALTH_NAMESPACES = ("mindx-dl", "cluster-system", "kube-system")
 HYPERNODES = "/apis/topology.volcano.sh/v1alpha1/hypernodes"
+NAMESPACES_MAX = 32  # whose Jobs are asked for their deadlines
 _NOT_OVER = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
 
 log = logging.getLogger(__name__)
@@ -44,15 +49,19 @@ class KubernetesSurvey:
         namer: Namer,
         settings: KubernetesSettings,
         own_rules: tuple[str, ...] = (),
+        cards: CardHealth | None = None,
     ) -> None:
-        """`settings`: the operator's; places and Volcano are found here."""
+        """`settings`: the operator's; places and Volcano are found here. `cards`: by exporters."""
         self.api = api
         self._namer = namer
+        self._cards = cards or CardHealth()
         self._settings = settings
         self._config = settings.config
         self._conditions: tuple[NodeCondition, ...] = ()
         self._health: dict[str, NodeHealth] = {}
         self._hypernodes: list[Json] = []
+        self._deadlines: dict[JobKey, float] = {}  # of local Jobs whose pods hold cards
+        self._releases: dict[str, tuple[Release, ...]] = {}
         self._failing: set[str] = set()  # what gave no answer when last asked
         self._told: set[str] = set()  # what nobody could name
         self.nodes: Mirror[Node] = Mirror(api, "/api/v1/nodes", node_of)
@@ -62,11 +71,20 @@ class KubernetesSurvey:
 
     def inventory(self) -> Inventory:
         """What the site has, by the last reading; nothing of it is taken by runs."""
-        return Inventory(self._settings.site, self.declared_pools, self._conditions)
+        pools = self.declared_pools
+        return Inventory(self._settings.site, pools, self._conditions, self._releases)
 
     @property
     def declared_pools(self) -> tuple[DeclaredPool, ...]:
         return tuple(pool.declared for pool in self.found.pools)
+
+    @property
+    def conditions(self) -> tuple[NodeCondition, ...]:
+        return self._conditions
+
+    @property
+    def readings(self) -> Mapping[tuple[str, str], Readings]:
+        return self._cards.readings
 
     @property
     def health(self) -> dict[str, NodeHealth]:
@@ -85,19 +103,30 @@ class KubernetesSurvey:
         if not await self._tried("the cluster", self._read_all()):
             return False
         await self._read_slow()
-        return self._take_in(held)
+        changed = self._take_in(held)
+        if await self._cards.look(self.declared_pools):
+            changed = self._take_in(held) or changed
+        return changed
 
     async def run(self, held: Held, post: Callable[[Event], None]) -> None:
         """Until cancelled."""
-        watches = [asyncio.create_task(each.run()) for each in (self.nodes, self.pods)]
-        try:
+
+        def again() -> None:
             if self.is_ready and self._take_in(held):
-                post(InventoryChanged(self.inventory(), self.rules))  # now that runs are known
+                post(InventoryChanged(self.inventory(), self.rules))
+
+        works = (
+            self.nodes.run(),
+            self.pods.run(),
+            self._cards.run(lambda: self.declared_pools, again),
+        )
+        watches = [asyncio.create_task(work) for work in works]
+        try:
+            again()  # now that runs are known
             while True:
                 await self._wait_news()
                 await self._read_slow()
-                if self.is_ready and self._take_in(held):
-                    post(InventoryChanged(self.inventory(), self.rules))
+                again()
         finally:
             for watch in watches:
                 watch.cancel()
@@ -130,6 +159,7 @@ class KubernetesSurvey:
         ):
             await self._tried("the health of Ascend cards", self._read_health())
         await self._tried("Volcano's topology", self._read_topology())
+        await self._tried("the deadlines of local jobs", self._read_deadlines())
 
     async def _read_health(self) -> None:
         found: list[Json] = []
@@ -155,6 +185,13 @@ class KubernetesSurvey:
         self._settings = self._settings.with_volcano(volcano)
         self._hypernodes = await self._listed(HYPERNODES)
 
+    async def _read_deadlines(self) -> None:
+        """Only where a local Job holds cards, and as far as its namespace may be read."""
+        local = owners(self.pods.items.values(), self.found.pools, self._settings.site)
+        namespaces = sorted({owner.namespace for owner in local})[:NAMESPACES_MAX]
+        jobs = [j for name in namespaces for j in await self._listed(job_path(BATCH, name))]
+        self._deadlines = dict(told for each in jobs if (told := deadline_of(each)))
+
     async def _tried(self, what: str, reading: Awaitable[None]) -> bool:
         """Whether it was read; a failure is told once."""
         try:
@@ -170,7 +207,7 @@ class KubernetesSurvey:
     # --- understanding ---------------------------------------------------------------
 
     def _take_in(self, held: Held) -> bool:
-        before = self.declared_pools, self._conditions
+        before = self.declared_pools, self._conditions, self._releases
         nodes, pods = tuple(self.nodes.items.values()), tuple(self.pods.items.values())
         grouped = supernodes(nodes, self._hypernodes, self._health)
         self.found = discover(nodes, pods, self._namer, grouped, self._config.pools)
@@ -183,8 +220,10 @@ class KubernetesSurvey:
                 self._config.tolerations,
                 self._settings.site,
                 held,
+                self._cards.faulty,
             )
         )
+        self._releases = releases(pods, self.found.pools, self._deadlines, self._settings.site)
         self._settings = self._settings.with_places(
             {n.name: _place(pool) for pool in self.found.pools for n in pool.declared.nodes}
         )
@@ -194,7 +233,7 @@ class KubernetesSurvey:
         )
         self._tell("the resource %s counts parts of cards: not offered", self.found.shared)
         self._tell("no node with cards has the labels of pool %s", self.found.empty_offers)
-        return before != (self.declared_pools, self._conditions)
+        return before != (self.declared_pools, self._conditions, self._releases)
 
     def _tell(self, message: str, names: Sequence[str]) -> None:
         """Each once."""

@@ -1,4 +1,4 @@
-"""Who uses the cards of a cluster now, and what that leaves. Pure.
+"""Who uses the cards of a cluster now, what that leaves, and when more comes free. Pure.
 
 The site's own pods come first: what they ask for on a node is kept back, less what runs of
 ours hold, which the inventory counts itself. Kubernetes counts cards and often does not number
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from agent.inventory import NodeCondition
 from agent.kubernetes.capacity import KubernetesPool
 from agent.kubernetes.health import NodeHealth, State
-from agent.kubernetes.objects import Node, Pod, Taint
-from agent.local_use import Held, highest, within_share
+from agent.kubernetes.objects import JobKey, Node, Pod, Taint
+from agent.local_use import Faulty, Held, Releases, highest, none_told
+from scheduler.model import Release
 
 _REPELLING = ("NoSchedule", "NoExecute")
 
@@ -62,6 +63,7 @@ def conditions(
     tolerations: Sequence[Toleration],
     site: str,
     held: Held,
+    faulty: Faulty = none_told,
 ) -> list[NodeCondition]:
     """Which cards of each node are out of order, and which are not the federation's to use.
 
@@ -71,18 +73,53 @@ def conditions(
     local = _local(pods, site)
     found: list[NodeCondition] = []
     for pool in pools:
-        name, here = pool.declared.name, []
+        name = pool.declared.name
         all_cards = frozenset(range(pool.declared.cards_per_node))
         for declared in pool.declared.nodes:
             node = by_name.get(declared.name)
             if node is None or out_of_service(node, tolerations, health):
-                here.append(NodeCondition(name, declared.name, faulty=all_cards))
+                found.append(NodeCondition(name, declared.name, all_cards, cards_seen=False))
                 continue
             mine = frozenset(held(name, node.name))
             health_here = health.get(node.name, NodeHealth())
-            here.append(_condition(pool, node, mine, local.get(node.name, ()), health_here))
-        found += within_share(pool.declared, pool.share, here, held)
+            theirs, gone = local.get(node.name, ()), faulty(name, node.name) or frozenset()
+            found.append(_condition(pool, node, mine, theirs, health_here, gone))
     return found
+
+
+def releases(
+    pods: Iterable[Pod],
+    pools: Iterable[KubernetesPool],
+    deadlines: Mapping[JobKey, float],
+    site: str,
+) -> dict[str, tuple[Release, ...]]:
+    """By pool, when local pods give cards back at the latest: by their deadlines or their Jobs'.
+
+    Pods without a deadline promise nothing.
+    """
+    by_node = {node.name: pool for pool in pools for node in pool.declared.nodes}
+    found = Releases()
+    for node, there in _local(pods, site).items():
+        if (pool := by_node.get(node)) is None:
+            continue
+        for pod in there:
+            ends = [pod.ends_at, deadlines.get(pod.owner) if pod.owner else None]
+            told = [end for end in ends if end is not None]
+            cards = -(-pod.requests.get(pool.resource, 0) // pool.declared.dies_per_card)
+            if told and cards:
+                found.add(pool.declared.name, min(told), cards)
+    return found.told()
+
+
+def owners(pods: Iterable[Pod], pools: Iterable[KubernetesPool], site: str) -> frozenset[JobKey]:
+    """The Jobs of local pods with cards: those whose deadlines count."""
+    resources = {pool.resource for pool in pools}
+    return frozenset(
+        pod.owner
+        for there in _local(pods, site).values()
+        for pod in there
+        if pod.owner is not None and resources & pod.requests.keys()
+    )
 
 
 def _local(pods: Iterable[Pod], site: str) -> dict[str, list[Pod]]:
@@ -100,12 +137,13 @@ def _condition(
     mine: frozenset[int],
     local: Iterable[Pod],
     health: NodeHealth,
+    told_faulty: frozenset[int],
 ) -> NodeCondition:
     dies = pool.declared.dies_per_card
     cards = frozenset(range(pool.declared.cards_per_node))
     gone = {d // dies for d, state in health.devices.items() if state is State.GONE}
     drained = {d // dies for d, state in health.devices.items() if state is State.DRAINED}
-    faulty = cards & frozenset(gone)
+    faulty = cards & (told_faulty | gone)
     # What the device plugin withdrew without a name.
     whole = node.allocatable.get(pool.resource, 0) // dies
     faulty |= highest(cards - faulty, mine, len(cards) - whole - len(faulty | cards & drained))

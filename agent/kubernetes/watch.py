@@ -18,7 +18,8 @@ from agent.backends.rundir import RunDirectory
 from agent.kubernetes.manager import KubernetesManager
 from agent.kubernetes.pod_spec import asks_of, ranktable_of
 from agent.kubernetes.pods import KubernetesWord
-from agent.kubernetes.ranktable import FILE, ranktable
+from agent.kubernetes.ranktable import table_of
+from agent.ranktable import FILE
 
 
 class KubernetesWatch(QueueWatch[KubernetesWord]):
@@ -55,17 +56,18 @@ class KubernetesWatch(QueueWatch[KubernetesWord]):
         await super()._query()
         for name, word in self._words.items():
             if name in self._live and any(pod.devices for pod in word.pods):
-                await asyncio.to_thread(_write_ranktable, self._state.run(name), word)
+                run, version = self._state.run(name), self._manager.ranktable
+                await asyncio.to_thread(_write_ranktable, run, word, version)
 
 
-def _write_ranktable(run: RunDirectory, word: KubernetesWord) -> None:
+def _write_ranktable(run: RunDirectory, word: KubernetesWord, version: str) -> None:
     """For a run that wants one and has none yet, when every pod has its devices."""
     place: Path = ranktable_of(run)
     if not place.is_dir() or (place / FILE).exists():
         return
     names = json.loads((run.path / "nodes.json").read_text("utf-8"))["names"]
     by_node = {pod.node: pod.devices for pod in word.pods}
-    if table := ranktable([by_node.get(name, "") for name in names]):
+    if table := table_of([by_node.get(name, "") for name in names], version):
         new = place / f"{FILE}.new"
         new.write_text(table, "utf-8")
         new.replace(place / FILE)

@@ -19,7 +19,7 @@ class CardReading:
     index: int  # as the variables of visible devices count: the logical number
     raw_name: str  # as the tool prints it; "": it does not
     kind: str  # "npu" | "dcu" | "gpu"
-    healthy: bool  # may new work be placed on it
+    healthy: bool | None  # may new work be placed on it; None: nobody knows
     health: str  # the tool's own word
     power_watts: float | None = None
     temperature_celsius: float | None = None
@@ -27,6 +27,8 @@ class CardReading:
     memory_used_mib: float | None = None
     memory_total_mib: float | None = None
     memory_used_percent: float | None = None
+    uncorrected_errors: float | None = None  # of its memory
+    errors: tuple[str, ...] = ()  # the vendor's own codes, e.g. "XID 31"
     raw: tuple[tuple[str, str], ...] = ()  # the tool's own fields and words
 
 
@@ -37,6 +39,20 @@ class Readings:
     tool: str
     cards: tuple[CardReading, ...]
     warnings: tuple[str, ...] = ()  # lines that say something is wrong, or are not understood
+    unknown: tuple[str, ...] = ()  # what it tells beside: names that nothing here reads
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterProbe:
+    """Where a vendor's Prometheus exporter tells of the cards of each node of a pool."""
+
+    exporter: str  # a key of `agent.probes.exporters.EXPORTERS`
+    url: str  # with {node} and {address} for those of the node
+    names: tuple[tuple[str, str], ...] = ()  # of series and labels: the site's own -> the vendor's
+
+    def url_of(self, node: str, address: str) -> str:
+        host = f"[{address}]" if ":" in address else address
+        return self.url.replace("{node}", node).replace("{address}", host)
 
 
 def number(text: str) -> float | None:

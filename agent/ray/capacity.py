@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from agent.inventory import DeclaredNode, DeclaredPool
 from agent.policy import EVERYTHING, PoolPolicy
+from agent.probes.reading import ExporterProbe
 from agent.ray.read import RayNode, RayView
 from suan.catalogue import Catalogue
 
@@ -76,13 +77,13 @@ class PoolOffer:
 
     resource: str  # "NPU", or "accelerator_type:Ascend910B3"
     pool: str = ""  # its name there; "": made of the resource's
-    share: float = 1.0  # of its cards that the federation may hold at most, at any time
     supernode_nodes: int = 0  # nodes of one supernode, in order of name; 0: the label says
     yuan_per_card_hour: float = 0.0
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()  # stacks on its nodes
     policy: PoolPolicy = EVERYTHING  # when, and how much
+    probe: ExporterProbe | None = None  # on its nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,6 @@ class RayPool:
     declared: DeclaredPool
     resource: str
     ids: Mapping[str, str]  # Ray's name of each node now, by ours
-    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def discover(
         assert card is not None
         declared = _declared(titles[key, cards], card, cards, members, offer, supernode)
         ids = {node.name: node.id for node in members}
-        pools.append(RayPool(declared, cards.resource, ids, offer.share))
+        pools.append(RayPool(declared, cards.resource, ids))
     found = {key for key, _ in shapes}
     missing = tuple(offer.resource for offer in offers if offer.resource not in found)
     return Discovery(tuple(pools), tuple(unknown), missing)
@@ -182,6 +182,7 @@ def _declared(
         linearity=offer.linearity,
         software=offer.software,
         policy=offer.policy,
+        probe=offer.probe,
     )
 
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
+from agent.config_probe import PROBE
 from agent.config_values import PLACE, Model, count, number
 from agent.config_windows import POLICY_FIELDS, policy_from
 from agent.ray.capacity import PoolOffer
@@ -92,6 +93,7 @@ OFFER: Record[PoolOffer] = Record(
             "nodes of one supernode, in order of name; default: all are one",
         ),
         *FIGURES,
+        PROBE,
     ),
 )
 

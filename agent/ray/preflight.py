@@ -15,6 +15,7 @@ from pathlib import Path
 from agent.backends import Backend
 from agent.check import Check, Status
 from agent.config import AgentConfig
+from agent.exporter_check import exporter_checks
 from agent.inventory import Inventory
 from agent.probes.tools import ProbeFailed
 from agent.ray.backend import RayBackend
@@ -45,6 +46,7 @@ async def ray_checks(config: AgentConfig, ray: RayConfig) -> list[Check]:
     return [
         check_scheduler(view, took),
         *(check_pool(pool, survey.inventory(), view) for pool in survey.found.pools),
+        *await exporter_checks(survey.declared_pools),
         check_names(survey),
         check_shared(Path(ray.shared_dir), "ray.shared_dir"),
         await check_job(config, survey),
@@ -65,8 +67,8 @@ def check_pool(pool: RayPool, inventory: Inventory, view: RayView) -> Check:
     declared = pool.declared
     said = f"{len(declared.nodes)} nodes × {declared.cards_per_node} {declared.accelerator}"
     said += f" (resource {pool.resource}), {declared.cards} cards"
-    if pool.share < 1:
-        said += f", of which the federation may hold {pool.share:.0%}"
+    if (share := declared.policy.share_max) < 1:
+        said += f", of which the federation may hold {share:.0%}"
     now = next(each for each in inventory.pools() if each.name == declared.name)
     said += f"; {now.cards_usable} may be used now"
     silent = [name for name, number in pool.ids.items() if number not in view.usage.taken]

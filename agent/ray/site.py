@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.card_health import CardHealth
 from agent.config import AgentConfig
 from agent.ray.backend import RayBackend
 from agent.ray.capacity import Names
@@ -25,6 +26,7 @@ def ray_survey(config: AgentConfig, ray: RayConfig, environment: Mapping[str, st
         ray.supernode,
         RaySettings(python=ray.python),
         config.rules,
+        CardHealth(config.probe_seconds),
     )
 
 

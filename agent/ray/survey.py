@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agent.card_health import CardHealth
 from agent.inventory import DeclaredPool
 from agent.polled import HeldCards, PolledSurvey
 from agent.ray.capacity import Discovery, Names, PoolOffer, discover
@@ -29,9 +30,10 @@ class RaySurvey(PolledSurvey[RayView]):
         supernode: str = "",
         settings: RaySettings | None = None,
         own_rules: tuple[str, ...] = (),
+        cards: CardHealth | None = None,
     ) -> None:
         """`offers`, `supernode`: as in `discover`. The places of `settings` are found here."""
-        super().__init__(site, poll, own_rules)
+        super().__init__(site, poll, own_rules, cards)
         self.poll: RayPoll = poll
         self._names = names
         self._offers = tuple(offers)
@@ -50,7 +52,7 @@ class RaySurvey(PolledSurvey[RayView]):
 
     def _read(self, view: RayView, held: HeldCards) -> None:
         self.found = discover(view, self._names, self._offers, self._supernode)
-        self._conditions = tuple(conditions(view, self.found.pools, held))
+        self._conditions = tuple(conditions(view, self.found.pools, held, self._cards.faulty))
         places = {
             name: RayPlace(number, pool.resource, cpus_per_card(pool))
             for pool in self.found.pools

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from agent.inventory import NodeCondition
-from agent.local_use import Held, highest, within_share
+from agent.local_use import Faulty, Held, highest, none_told
 from agent.ray.capacity import RayPool
 from agent.ray.read import RayJob, RayView
 
@@ -23,7 +23,9 @@ def holds_text(shares: Iterable[tuple[str, int, int]]) -> str:
     return " ".join(f"{node}={cards}/{cpus}" for node, cards, cpus in shares)
 
 
-def conditions(view: RayView, pools: Iterable[RayPool], held: Held) -> list[NodeCondition]:
+def conditions(
+    view: RayView, pools: Iterable[RayPool], held: Held, faulty: Faulty = none_told
+) -> list[NodeCondition]:
     """Which cards of each node are not the federation's to use.
 
     A node of which Ray does not yet say what is taken is kept back whole, as one too few of
@@ -33,13 +35,14 @@ def conditions(view: RayView, pools: Iterable[RayPool], held: Held) -> list[Node
     cpus = {node.id: node.resources.get("CPU", 0.0) for node in view.nodes}
     found: list[NodeCondition] = []
     for pool in pools:
-        here = []
         for node in pool.declared.nodes:
             number, pair = pool.ids[node.name], (pool.declared.name, node.name)
             cards = frozenset(range(pool.declared.cards_per_node))
+            told = faulty(*pair)  # Ray itself looks at no card's health
+            gone = cards & (told or frozenset())
             taken = view.usage.taken.get(number)
             if taken is None:
-                kept = cards
+                kept = cards - gone
             else:
                 own_cards, own_cpus = ours.get(number, (0, 0))
                 local = math.ceil(taken.get(pool.resource, 0.0) - own_cards)
@@ -47,9 +50,8 @@ def conditions(view: RayView, pools: Iterable[RayPool], held: Held) -> list[Node
                 per_card = cpus_per_card(pool)
                 if per_card:
                     local = max(local, len(cards) - int(free_cpus / per_card))
-                kept = highest(cards, frozenset(held(*pair)), local)
-            here.append(NodeCondition(*pair, kept_back=kept))
-        found += within_share(pool.declared, pool.share, here, held)
+                kept = highest(cards - gone, frozenset(held(*pair)), local)
+            found.append(NodeCondition(*pair, gone, kept, told is not None))
     return found
 
 

@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from agent.data_messages import SendCache, SendStaging
 from agent.supervisor.messages import SendCapacity, SendReports
-from agent.wire.encode import LogAnswer, Send
+from agent.tail_messages import SendTails
+from agent.wire.answers import Answer
+from agent.wire.encode import Send
 
 URGENT_MAX = 64  # hellos, reconciles, heartbeats
 REPORTS_MAX = 10_000  # messages
@@ -32,7 +34,8 @@ class Lanes:
         self._reports: deque[SendReports] = deque()
         self._capacity: SendCapacity | None = None
         self._data: dict[type[Send], Send] = {}  # the newest word of each kind
-        self._logs: deque[LogAnswer] = deque()
+        self._logs: deque[Answer] = deque()
+        self._tails: SendTails | None = None  # the next one comes when it was answered
         self._arrived = asyncio.Event()
 
     def put(self, send: Send) -> None:
@@ -43,20 +46,22 @@ class Lanes:
             self._capacity = send if self._capacity is None else _merged(self._capacity, send)
         elif isinstance(send, SendCache | SendStaging):
             self._data[type(send)] = send
+        elif isinstance(send, SendTails):
+            self._tails = send
         else:
             if len(self._urgent) >= URGENT_MAX:
                 raise LaneOverflow("heartbeats pile up")
             self._urgent.append(send)
         self._arrived.set()
 
-    def put_log(self, answer: LogAnswer) -> None:
-        """Queue a part of a log. Raises LaneOverflow."""
+    def put_log(self, answer: Answer) -> None:
+        """Queue a part of a log or of a file. Raises LaneOverflow."""
         if len(self._logs) >= LOGS_MAX:
-            raise LaneOverflow("log parts pile up")
+            raise LaneOverflow("parts of logs and files pile up")
         self._logs.append(answer)
         self._arrived.set()
 
-    async def next(self) -> Send | LogAnswer:
+    async def next(self) -> Send | Answer:
         """What to write next; waits until there is something."""
         while True:
             if self._urgent:
@@ -70,6 +75,9 @@ class Lanes:
                 return self._data.pop(next(iter(self._data)))
             if self._logs:
                 return self._logs.popleft()
+            if self._tails is not None:
+                tails, self._tails = self._tails, None
+                return tails
             self._arrived.clear()
             await self._arrived.wait()
 

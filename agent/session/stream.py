@@ -21,8 +21,10 @@ from agent.data_messages import PrestagesWanted
 from agent.session.lanes import LaneOverflow, Lanes
 from agent.session.reasons import REFUSALS, SILENCES, farewell, hint_of, refusal
 from agent.supervisor.messages import Closed, Event, Opened
-from agent.wire.decode import Decoder, Goodbye, LogRequest
-from agent.wire.encode import LogAnswer, Send, SiteProfile, encode_parts, log_chunk
+from agent.tail_messages import TailsAcked
+from agent.wire.answers import Answer, Request, answer_to_wire
+from agent.wire.decode import Decoder, Goodbye
+from agent.wire.encode import Send, SiteProfile, encode_parts
 from agent.wire.specs import SpecMissing
 from suan.errors import (
     InternalError,
@@ -45,7 +47,7 @@ log = logging.getLogger(__name__)
 
 Connect = Callable[[], grpc.aio.Channel]
 Deliver = Callable[[Event], Awaitable[None]]
-AnswerLog = Callable[[LogRequest], Awaitable[LogAnswer]]
+AnswerOf = Callable[[Request], Awaitable[Answer]]
 Diagnose = Callable[[], SuanError]
 
 
@@ -69,12 +71,13 @@ class Session:
         grace_seconds: float,
         connect: Connect,
         deliver: Deliver,
-        answer_log: AnswerLog,
+        answer_of: AnswerOf,
         diagnose: Diagnose,
         backoff: Backoff | None = None,
         brokers: int = 1,
         on_silence: Callable[[], None] = lambda: None,
         on_prestages: Callable[[PrestagesWanted], None] = lambda heard: None,
+        on_tails: Callable[[TailsAcked], None] = lambda heard: None,
     ) -> None:
         """`connect` gives the connection for a try; of several `brokers`, to each in turn.
 
@@ -83,11 +86,12 @@ class Session:
         self._brokers = brokers
         self._on_silence = on_silence
         self._on_prestages = on_prestages
-        self._profile = profile
+        self._on_tails = on_tails
+        self.profile = profile  # as it is told from the next message on
         self._grace_seconds = grace_seconds
         self._connect = connect
         self._deliver = deliver
-        self._answer_log = answer_log
+        self._answer_of = answer_of
         self._diagnose = diagnose
         self._backoff = backoff or Backoff(RECONNECT_SECONDS, RECONNECT_SECONDS_MAX)
         self._stream: _Stream | None = None
@@ -222,10 +226,10 @@ class Session:
         with contextlib.suppress(grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             while True:
                 item = await stream.lanes.next()
-                if isinstance(item, LogAnswer):
-                    await call.write(log_chunk(stream.session, item))
+                if isinstance(item, Answer):
+                    await call.write(answer_to_wire(stream.session, item))
                     continue
-                for message in encode_parts(item, self._profile):
+                for message in encode_parts(item, self.profile):
                     await call.write(message)
 
     def _end(self, stream: _Stream, error: SuanError) -> None:
@@ -255,9 +259,14 @@ class Session:
         if heard.session == stream.session:
             self._on_prestages(heard)
 
-    async def answer(self, stream: _Stream, request: LogRequest) -> None:
-        """Read a part of a log and queue it on the stream that asked."""
-        answer = await self._answer_log(request)
+    def kept(self, stream: _Stream, heard: TailsAcked) -> None:
+        """Hand on what the broker has kept."""
+        if heard.session == stream.session:
+            self._on_tails(heard)
+
+    async def answer(self, stream: _Stream, request: Request) -> None:
+        """Look for an answer and queue it on the stream that asked."""
+        answer = await self._answer_of(request)
         try:
             stream.lanes.put_log(answer)
         except LaneOverflow as error:
@@ -265,9 +274,9 @@ class Session:
 
 
 class _Reader:
-    """Reads one stream; log requests are answered beside it."""
+    """Reads one stream; questions are answered beside it."""
 
-    REQUESTS_MAX = 256  # log requests open at a time
+    REQUESTS_MAX = 256  # such questions open at a time
 
     def __init__(self, stream: _Stream, grace_seconds: float, owner: Session) -> None:
         self._stream = stream
@@ -282,10 +291,12 @@ class _Reader:
                 for heard in self._decoder.decode(message):
                     if isinstance(heard, Goodbye):
                         raise farewell(heard)
-                    if isinstance(heard, LogRequest):
+                    if isinstance(heard, Request):
                         self._ask(self._owner.answer(self._stream, heard))
                     elif isinstance(heard, PrestagesWanted):
                         self._owner.want(self._stream, heard)
+                    elif isinstance(heard, TailsAcked):
+                        self._owner.kept(self._stream, heard)
                     else:
                         await self._owner.hear(heard)
         except SpecMissing as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent.backends import BackendRefused, RunOrder
+from agent.backends.container import Containers
 from agent.backends.prepare import FREE_BYTES_MIN
 from agent.backends.queued import WAIT_SECONDS_MAX, QueuedRuns, QueuedSettings
 from agent.backends.rundir import RunDirectory
@@ -40,9 +41,16 @@ class SlurmBackend(QueuedRuns[Submission]):
         free_bytes_min: int = FREE_BYTES_MIN,
         wait_seconds_max: float = WAIT_SECONDS_MAX,
         clock: Callable[[], float] = lease_now,
+        containers: Containers | None = None,
     ) -> None:
         queued = QueuedSettings(
-            agent_environment, site_environment, free_bytes_min, wait_seconds_max, clock
+            agent_environment,
+            site_environment,
+            free_bytes_min,
+            wait_seconds_max,
+            clock,
+            settings().users,
+            containers,
         )
         super().__init__(state_directory, queued, SlurmManager(poll))
         self._settings = settings

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from agent.inventory import DeclaredNode, DeclaredPool
 from agent.policy import EVERYTHING, PoolPolicy
+from agent.probes.reading import ExporterProbe
 from agent.slurm.from_text import SlurmNode, SlurmPartition, SlurmView
 from agent.slurm.notation import Gres
 from agent.slurm.rules import memory_mib_per_cpu, time_limit_seconds
@@ -33,13 +34,13 @@ class PartitionOffer:
 
     partition: str
     pool: str = ""  # its name there; "": the partition's
-    share: float = 1.0  # of its cards that the federation may hold at most, at any time
     supernode_nodes: int = 0  # nodes of one supernode, in Slurm's order; 0: the leaf switch's
     yuan_per_card_hour: float = 0.0
     utilisation: float = 0.4
     linearity: tuple[tuple[int, float], ...] = ()
     software: tuple[str, ...] = ()  # stacks on its nodes
     policy: PoolPolicy = EVERYTHING  # when, and how much
+    probe: ExporterProbe | None = None  # on its nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ class SlurmPool:
     declared: DeclaredPool
     partition: SlurmPartition
     gres: str  # "npu:910b", or "npu" where the site has no types
-    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def discover(view: SlurmView, name_of: NameOf, offers: Sequence[PartitionOffer] 
         assert card is not None
         declared = _declared(names[partition, key, count], card, count, members, offer, view)
         declared = _within_rules(declared, by_name[partition], view)
-        pools.append(SlurmPool(declared, by_name[partition], key, offer.share))
+        pools.append(SlurmPool(declared, by_name[partition], key))
     missing = tuple(offer.partition for offer in wanted if offer.partition not in by_name)
     return Discovery(tuple(pools), tuple(shapes.unknown), missing)
 
@@ -139,6 +139,7 @@ def _declared(
         linearity=offer.linearity,
         software=offer.software,
         policy=offer.policy,
+        probe=offer.probe,
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.backends import BackendRefused, RunOrder
+from agent.backends.account import Account, Accounts
 from agent.backends.rundir import RunDirectory
+from agent.environment import PATH_DEFAULT
 
 SLURM_MARGIN_SECONDS = 60.0  # Slurm's own limit lies this far behind the fence's
 
@@ -33,6 +35,8 @@ class SlurmSettings:
     accounts: Mapping[str, str] = field(default_factory=dict)  # Slurm's account by tenant
     account: str = ""  # of every other tenant; "": Slurm's default
     python: str = "python3"  # on the nodes; 3.8 or later
+    users: Accounts = field(default_factory=Accounts)  # whose jobs they are; empty: the agent's
+    path: str = PATH_DEFAULT  # where a job of another user finds Slurm's own commands
 
     def with_places(self, places: Mapping[str, NodePlace]) -> SlurmSettings:
         """The same rules for other nodes."""
@@ -40,7 +44,10 @@ class SlurmSettings:
 
 
 def sbatch_arguments(order: RunOrder, run: RunDirectory, settings: SlurmSettings) -> list[str]:
-    """The options of `sbatch` for a run. Raises BackendRefused (BadShape)."""
+    """The options of `sbatch` for a run.
+
+    Raises BackendRefused: "BadShape", "TenantNotMapped", "AccountUnusable".
+    """
     place = _place(order, settings)
     count = len(order.nodes)
     arguments = [
@@ -64,7 +71,14 @@ def sbatch_arguments(order: RunOrder, run: RunDirectory, settings: SlurmSettings
     arguments.append(f"--time={_time_limit(order, place)}")
     if account := settings.accounts.get(order.tenant, settings.account):
         arguments.append(f"--account={account}")
+    if (user := settings.users.of(order.tenant)) is not None:
+        arguments += _as_user(user)
     return arguments
+
+
+def _as_user(user: Account) -> list[str]:
+    """The job, and its fence, are his from the first process on; nothing of ours is exported."""
+    return [f"--uid={user.uid}", f"--gid={user.gid}", "--export=NIL"]
 
 
 def batch_script(order: RunOrder, state: Path, tools: Path, settings: SlurmSettings) -> str:
@@ -82,7 +96,8 @@ def batch_script(order: RunOrder, state: Path, tools: Path, settings: SlurmSetti
         "--wait=0",
     ]
     command = task if len(order.nodes) == 1 else [*step, *task]
-    return f"#!/bin/sh\nexec {shlex.join(command)}\n"
+    path = f"PATH={shlex.quote(settings.path)}\nexport PATH\n" if settings.users else ""
+    return f"#!/bin/sh\n{path}exec {shlex.join(command)}\n"
 
 
 def _cpus(order: RunOrder, place: NodePlace) -> int:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
+from agent.config_probe import PROBE
 from agent.config_values import (
     PLACE,
     TENANT,
@@ -88,6 +89,7 @@ OFFER: Record[PartitionOffer] = Record(
             "nodes of one supernode, in Slurm's order; default: those of a leaf switch",
         ),
         *FIGURES,
+        PROBE,
     ),
 )
 

@@ -10,9 +10,12 @@ import os
 import time
 from pathlib import Path
 
+from agent.account_check import check_users
 from agent.backends import Backend
 from agent.check import Check, Status
 from agent.config import AgentConfig
+from agent.exporter_check import exporter_checks
+from agent.image_check import check_images
 from agent.inventory import Inventory
 from agent.probes.tools import ProbeFailed
 from agent.slurm.backend import SlurmBackend
@@ -43,9 +46,12 @@ async def slurm_checks(config: AgentConfig, slurm: SlurmConfig) -> list[Check]:
     return [
         check_scheduler(view, took),
         *(check_pool(pool, survey.inventory(), view) for pool in survey.found.pools),
+        *await exporter_checks(survey.declared_pools),
         check_names(survey),
         check_rules(survey),
         check_accounts(survey, slurm),
+        check_users(config),
+        check_images(config.containers, on_this_machine=False),
         check_shared(Path(slurm.shared_dir), "slurm.shared_dir"),
         await check_job(config, survey),
     ]
@@ -65,8 +71,8 @@ def check_pool(pool: SlurmPool, inventory: Inventory, view: SlurmView) -> Check:
     said = f"{len(declared.nodes)} nodes × {declared.cards_per_node} {declared.accelerator}"
     said += f" (gres {pool.gres}), {declared.cards} cards"
     now = next(each for each in inventory.pools() if each.name == declared.name)
-    if pool.share < 1:
-        said += f", of which the federation may hold {pool.share:.0%}"
+    if (share := declared.policy.share_max) < 1:
+        said += f", of which the federation may hold {share:.0%}"
     names = {node.name for node in declared.nodes}
     out = [node for node in view.nodes if node.name in names and not node.usable]
     said += f"; {now.cards_usable} may be used now"
@@ -150,5 +156,6 @@ async def check_job(config: AgentConfig, survey: SlurmSurvey) -> Check:
         "the nodes have slurm.shared_dir at the same path, and slurm.python 3.8 or later",
         unfinished,
         give_up,
+        tenant=next(iter(config.accounts.users), ""),
     )
     return await try_job(trial, survey.inventory(), backend_in)

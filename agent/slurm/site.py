@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.card_health import CardHealth
 from agent.config import AgentConfig
+from agent.environment import PATH_DEFAULT
 from agent.slurm.backend import SlurmBackend
 from agent.slurm.command import SlurmSettings
 from agent.slurm.config import SlurmConfig
@@ -24,8 +26,15 @@ def slurm_survey(
         SlurmPoll(Slurm(own), slurm.poll_seconds),
         names_from(catalogue.load(), slurm.accelerators),
         slurm.partitions,
-        SlurmSettings(accounts=slurm.accounts, account=slurm.account, python=slurm.python),
+        SlurmSettings(
+            accounts=slurm.accounts,
+            account=slurm.account,
+            python=slurm.python,
+            users=config.accounts,
+            path=environment.get("PATH", PATH_DEFAULT),
+        ),
         config.rules,
+        CardHealth(config.probe_seconds),
     )
 
 
@@ -43,4 +52,5 @@ def slurm_backend(
         survey.settings,
         survey.poll,
         wait_seconds_max=slurm.wait_seconds_max,
+        containers=config.shown_containers,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from agent.card_health import CardHealth
 from agent.inventory import DeclaredPool
 from agent.polled import HeldCards, PolledSurvey
 from agent.slurm.capacity import (
@@ -36,10 +37,11 @@ class SlurmSurvey(PolledSurvey[SlurmView]):
         offers: Sequence[PartitionOffer] = (),
         settings: SlurmSettings | None = None,
         own_rules: tuple[str, ...] = (),
+        cards: CardHealth | None = None,
     ) -> None:
         """`offers`: as in `discover`. `settings`, `own_rules`: the operator's; the places of the
         one and more of the other are found here."""
-        super().__init__(site, poll, own_rules)
+        super().__init__(site, poll, own_rules, cards)
         self.poll: SlurmPoll = poll
         self._name_of = name_of
         self._offers = tuple(offers)
@@ -58,7 +60,7 @@ class SlurmSurvey(PolledSurvey[SlurmView]):
 
     def _read(self, view: SlurmView, held: HeldCards) -> None:
         self.found = discover(view, self._name_of, self._offers)
-        self._conditions = tuple(conditions(view, self.found.pools, held))
+        self._conditions = tuple(conditions(view, self.found.pools, held, self._cards.faulty))
         self.releases = releases(view, self.found.pools)
         partitions = {pool.declared.name: pool.partition for pool in self.found.pools}
         self.rules = (*self._own_rules, *rules_of(partitions, view.frame))

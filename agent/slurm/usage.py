@@ -8,22 +8,22 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from agent.backends import parse_run_name
 from agent.inventory import NodeCondition
-from agent.local_use import Held, highest, within_share
+from agent.local_use import Faulty, Held, Releases, highest, none_told
 from agent.slurm.capacity import SlurmPool, key_of
 from agent.slurm.from_text import SlurmJob, SlurmNode, SlurmView
 from agent.slurm.notation import Gres
 from scheduler.model import Release
 
-RELEASES_MAX = 200  # told of a pool; what comes later counts as coming with the last
-RELEASE_SECONDS = 60.0  # ends of one minute are told as one
 _NO_NUMBERS: frozenset[int] = frozenset()
 
 
-def conditions(view: SlurmView, pools: Iterable[SlurmPool], held: Held) -> list[NodeCondition]:
+def conditions(
+    view: SlurmView, pools: Iterable[SlurmPool], held: Held, faulty: Faulty = none_told
+) -> list[NodeCondition]:
     """Which cards of each node are out of order, and which are not the federation's to use.
 
     A node that is drained, down or unknown to Slurm now has no good card, nor has a node of a
@@ -34,41 +34,34 @@ def conditions(view: SlurmView, pools: Iterable[SlurmPool], held: Held) -> list[
     ours = _held_by_runs(view.jobs)
     found: list[NodeCondition] = []
     for pool in pools:
-        here = []
         for declared in pool.declared.nodes:
             node = nodes.get(declared.name)
             pair = pool.declared.name, declared.name
             if node is None or not node.usable or pool.partition.name not in up:
                 cards = frozenset(range(pool.declared.cards_per_node))
-                here.append(NodeCondition(*pair, faulty=cards))
+                found.append(NodeCondition(*pair, faulty=cards, cards_seen=False))
             else:
                 held_by_runs = ours.get((declared.name, pool.gres), 0)
-                here.append(_condition(pool, node, frozenset(held(*pair)), held_by_runs))
-        found += within_share(pool.declared, pool.share, here, held)
+                mine = frozenset(held(*pair))
+                found.append(_condition(pool, node, mine, held_by_runs, faulty(*pair)))
     return found
 
 
 def releases(view: SlurmView, pools: Iterable[SlurmPool]) -> dict[str, tuple[Release, ...]]:
     """By pool, when local jobs give cards back at the latest, soonest first.
 
-    Jobs without a limit promise nothing; nor does a pool of which the federation may hold a
-    share alone, for what comes free there is the site's own.
+    Jobs without a limit promise nothing.
     """
-    by_node: dict[str, SlurmPool] = {}
-    for pool in pools:
-        if pool.share >= 1:
-            by_node.update({declared.name: pool for declared in pool.declared.nodes})
-    found: dict[str, dict[float, int]] = {}
+    by_node = {node.name: pool for pool in pools for node in pool.declared.nodes}
+    found = Releases()
     for job in view.jobs:
         if job.ends_at is None or not job.holds_nodes or is_ours(job.name):
             continue
-        minute = -(-job.ends_at // RELEASE_SECONDS) * RELEASE_SECONDS
         for node in job.nodes:
             pool_here = by_node.get(node)
             if pool_here and (cards := _count(job.gres_per_node, pool_here.gres)):
-                by_time = found.setdefault(pool_here.declared.name, {})
-                by_time[minute] = by_time.get(minute, 0) + cards
-    return {name: _told(by_time) for name, by_time in found.items()}
+                found.add(pool_here.declared.name, job.ends_at, cards)
+    return found.told()
 
 
 def is_ours(job_name: str) -> bool:
@@ -81,25 +74,28 @@ def is_ours(job_name: str) -> bool:
 
 
 def _condition(
-    pool: SlurmPool, node: SlurmNode, held: frozenset[int], held_by_runs: int
+    pool: SlurmPool,
+    node: SlurmNode,
+    held: frozenset[int],
+    held_by_runs: int,
+    told_faulty: frozenset[int] | None,
 ) -> NodeCondition:
-    """Of a node that works: `held` are the cards of our runs, Slurm gives them so many."""
+    """Of a node that works: `held` are the cards of our runs, Slurm gives them so many.
+
+    `told_faulty` (None: nobody looks) may be among those that Slurm took out without a number:
+    they count once.
+    """
     cards = frozenset(range(pool.declared.cards_per_node))
     faulty = cards - frozenset(range(_count(node.gres, pool.gres)))
     drained = _matching(node.gres_drained, pool.gres)
-    faulty |= _cards(cards - faulty, frozenset(), drained)
+    named = cards & ((told_faulty or _NO_NUMBERS) | drained.indices)
+    faulty |= named
+    faulty |= highest(cards - faulty, _NO_NUMBERS, drained.count - len(named))
     used = _matching(node.gres_used, pool.gres)
     local = Gres(used.name, used.model, max(0, used.count - held_by_runs), used.indices)
     kept_back = _cards(cards - faulty, held, local)
-    return NodeCondition(pool.declared.name, node.name, faulty, kept_back)
-
-
-def _told(by_time: Mapping[float, int]) -> tuple[Release, ...]:
-    found = [Release(cards, at) for at, cards in sorted(by_time.items())]
-    if len(found) > RELEASES_MAX:
-        late = found[RELEASES_MAX - 1 :]
-        found[RELEASES_MAX - 1 :] = [Release(sum(r.cards for r in late), late[-1].ends_at)]
-    return tuple(found)
+    seen = told_faulty is not None
+    return NodeCondition(pool.declared.name, node.name, faulty, kept_back, seen)
 
 
 def _held_by_runs(jobs: Iterable[SlurmJob]) -> dict[tuple[str, str], int]:

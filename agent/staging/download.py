@@ -15,11 +15,13 @@ from agent.staging.cache import Cache, Entry, Origin
 from agent.staging.interrupt import Interrupt
 from agent.staging.pace import Pace
 from agent.staging.refusals import StagingRefused, unreachable
+from agent.staging.sftp import SftpAnswer
 from agent.staging.transport import CHUNK_BYTES, Answer, Transport, Unreachable
 from agent.staging.values import Limits, Progress, UrlSource
 
 PROMISE_BYTES = 64 * 1024 * 1024  # asked ahead while the server does not say how much comes
 PROGRESS_BYTES = 4 * 1024 * 1024  # between two words of progress
+Answered = Answer | SftpAnswer
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _LATER = (408, 425, 429)  # and all of 5xx
 
@@ -109,7 +111,7 @@ class Download:
         headers = {"Range": f"bytes={offset}-"}
         return offset, {**headers, "If-Range": validator} if validator else headers
 
-    def _is_all(self, answer: Answer, offset: int) -> bool:
+    def _is_all(self, answer: Answered, offset: int) -> bool:
         """Whether the server has no more than what was brought before a crash."""
         return (
             answer.status == 416
@@ -117,7 +119,7 @@ class Download:
             and answer.header("Content-Range") == f"bytes */{offset}"
         )
 
-    def _check_status(self, entry: Entry, answer: Answer) -> None:
+    def _check_status(self, entry: Entry, answer: Answered) -> None:
         status, shown = answer.status, self._source.shown
         if status in (200, 206):
             return
@@ -133,7 +135,7 @@ class Download:
         hint = "the agent has no account there: use a URL that anybody may read, or a signed one"
         raise StagingRefused("DataRefused", message, hint)
 
-    def _accept(self, entry: Entry, answer: Answer, offset: int) -> int | None:
+    def _accept(self, entry: Entry, answer: Answered, offset: int) -> int | None:
         """Make `entry` ready for the body; the file's length, or None if nobody says it."""
         total = None if answer.body_bytes is None else offset + answer.body_bytes
         if answer.status == 206:
@@ -153,7 +155,7 @@ class Download:
             raise StagingRefused("SourceUnsupported", message, hint)
         return total
 
-    def _receive(self, entry: Entry, answer: Answer, total: int | None) -> None:
+    def _receive(self, entry: Entry, answer: Answered, total: int | None) -> None:
         with entry.partial.open("ab") as file:
             done = told = file.tell()
             promised = self._promise(done, total)

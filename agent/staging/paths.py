@@ -6,14 +6,18 @@ its time.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.staging.refusals import StagingRefused
+from agent.staging.interrupt import Interrupt
+from agent.staging.refusals import StagingRefused, unreachable
 from agent.staging.values import PathSource
 from suan.errors import Category
+
+COPY_BYTES = 4 * 1024 * 1024
 
 
 def link_path(source: PathSource, roots: Sequence[Path], directory: Path) -> None:
@@ -30,6 +34,32 @@ def link_path(source: PathSource, roots: Sequence[Path], directory: Path) -> Non
             return
         place.unlink()
         place.symlink_to(target)
+
+
+def copy_path(
+    source: PathSource, roots: Sequence[Path], place: Path, sha256: str, end: Interrupt
+) -> None:
+    """Make `place` a copy of a file of this site. Raises StagingRefused, OSError."""
+    copy_checked(_allowed(source, roots), place, sha256, end)
+
+
+def copy_checked(origin: Path, place: Path, sha256: str, end: Interrupt) -> None:
+    """Copy a file, durably. Raises StagingRefused("DataCorrupt", "DataUnreachable")."""
+    digest = hashlib.sha256()
+    with origin.open("rb") as source, place.open("wb") as target:
+        while chunk := source.read(COPY_BYTES):
+            if end.is_set():
+                raise unreachable(str(origin), end.why)
+            digest.update(chunk)
+            target.write(chunk)
+        target.flush()
+        os.fsync(target.fileno())
+    if digest.hexdigest() != sha256:
+        raise StagingRefused(
+            "DataCorrupt",
+            f"{origin} has the SHA-256 {digest.hexdigest()}, not {sha256}",
+            "see who can write to it",
+        )
 
 
 def _allowed(source: PathSource, roots: Sequence[Path]) -> Path:

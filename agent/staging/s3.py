@@ -1,7 +1,7 @@
 """An S3-compatible store that the site has an account at: addresses, and signed requests.
 
 AWS Signature Version 4 (Amazon S3 API reference, "Authenticating Requests: Using the
-Authorization Header"), of requests without a body. Buckets are named in the path, as every
+Authorization Header"), whose bodies are in memory. Buckets are named in the path, as every
 compatible store understands. Opens no connection.
 """
 
@@ -20,7 +20,6 @@ from suan.errors import InvalidRequest
 SCHEME = "s3"
 REGION = "us-east-1"  # what stores take where they have no regions
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_NO_BODY = sha256(b"").hexdigest()
 _SIGNED = "host;x-amz-content-sha256;x-amz-date"
 
 
@@ -39,29 +38,35 @@ class S3Store:
         path = quote(unquote(f"/{parts.netloc}{parts.path}"), safe="/~")
         return f"{self.endpoint.rstrip('/')}{path}"
 
-    def signed(self, address: str, now: datetime) -> dict[str, str]:
-        """Headers of a GET of `address` at `now` (UTC); others may be sent beside them."""
+    def signed(
+        self, address: str, now: datetime, method: str = "GET", body: bytes = b""
+    ) -> dict[str, str]:
+        """Headers of a request for `address` at `now` (UTC); others may be sent beside them.
+
+        What the address has behind "?" is spelt as it is signed: name=value, in order of name.
+        """
+        content = sha256(body).hexdigest()
         parts = urlsplit(address)
         at = now.strftime("%Y%m%dT%H%M%SZ")
         scope = f"{at[:8]}/{self.region}/s3/aws4_request"
         wanted = "\n".join(
             (
-                "GET",
+                method,
                 parts.path,
                 parts.query,
                 f"host:{parts.netloc}",
-                f"x-amz-content-sha256:{_NO_BODY}",
+                f"x-amz-content-sha256:{content}",
                 f"x-amz-date:{at}",
                 "",
                 _SIGNED,
-                _NO_BODY,
+                content,
             )
         )
         hashed = sha256(wanted.encode()).hexdigest()
         signature = self._sign(at[:8], f"{_ALGORITHM}\n{at}\n{scope}\n{hashed}")
         credential = f"{self.access_key_id}/{scope}"
         return {
-            "X-Amz-Content-SHA256": _NO_BODY,
+            "X-Amz-Content-SHA256": content,
             "X-Amz-Date": at,
             "Authorization": f"{_ALGORITHM} Credential={credential}, "
             f"SignedHeaders={_SIGNED}, Signature={signature}",

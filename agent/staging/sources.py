@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from agent.staging import sftp
 from agent.staging.refusals import StagingRefused
 from agent.staging.s3 import SCHEME
 from agent.staging.values import PathSource, Source, UrlSource
@@ -75,7 +76,7 @@ def located(name: str, location: str) -> Source:
     plain = parts.netloc in ("", "localhost") and not parts.query and not parts.fragment
     if parts.scheme == "file" and plain and parts.path.startswith("/"):
         return PathSource(name, _path(unquote(parts.path)))
-    hint = "register a path that begins with '/', or an http, https, s3 or file URL"
+    hint = "register a path that begins with '/', or an http, https, s3, sftp or file URL"
     raise _unsupported(location, f"dataset {name!r} cannot be read from there", hint)
 
 
@@ -94,9 +95,9 @@ def _url(name: str, parts: SplitResult) -> UrlSource:
 
 
 def _is_object(parts: SplitResult) -> bool:
-    """Whether it is s3://bucket/key. Through the catalogue alone, for the site reads it with an
-    account of its own: what that may see is not for every user to choose from."""
-    return parts.scheme == SCHEME and len(parts.path) > 1 and not parts.query
+    """Whether it is s3://bucket/key or sftp://host/path. Through the catalogue alone, for the
+    site reads it with an account of its own: what that sees is not for users to choose from."""
+    return parts.scheme in (SCHEME, sftp.SCHEME) and len(parts.path) > 1 and not parts.query
 
 
 def _split(text: str) -> SplitResult:

@@ -13,12 +13,14 @@ import errno
 import shutil
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.staging.cache import Cache
-from agent.staging.paths import link_path
+from agent.staging.interrupt import Interrupt
+from agent.staging.paths import copy_checked, copy_path, link_path
 from agent.staging.pulls import Pulls
 from agent.staging.refusals import StagingRefused, disk_refusal
 from agent.staging.sources import located, plan
@@ -41,9 +43,16 @@ class Staging:
     that other jobs share.
     """
 
-    def __init__(self, cache_directory: Path, roots: Sequence[Path], limits: Limits) -> None:
-        """`roots`: directories from which data of this site may be linked. Data directories
-        must lie on the disk of `cache_directory`."""
+    def __init__(
+        self,
+        cache_directory: Path,
+        roots: Sequence[Path],
+        limits: Limits,
+        stores: Sequence[Path] = (),
+    ) -> None:
+        """`roots`: directories from which data of this site may be linked; `stores`: those from
+        which `fetch` may copy too. Data directories must lie on the disk of `cache_directory`."""
+        self._stores = (*stores, *roots)
         self._directory = cache_directory
         self._roots = tuple(roots)
         self._cache = Cache(cache_directory, limits.cache_bytes_max, limits.free_bytes_min)
@@ -52,6 +61,7 @@ class Staging:
         self.bytes_max = limits.cache_bytes_max
         # Of its own: a file system that hangs takes no thread from the rest of the agent.
         self._threads = ThreadPoolExecutor(FILE_THREADS, "staging")
+        self._copies = ThreadPoolExecutor(FILE_THREADS, "copies")
 
     async def stage(
         self,
@@ -93,6 +103,30 @@ class Staging:
             await self._on_files(self._directory, lambda: _make(self._directory))
             await self._pulls.pull(source, lambda done, total: None, bytes_per_second)
 
+    async def fetch(
+        self,
+        location: str,
+        sha256: str,
+        place: Path,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        """Make `place` a file of the caller's own, with what is read from `location`.
+
+        Raises StagingRefused; when it is cancelled, what a download brought is kept.
+        """
+        source = located("checkpoint", location)
+        end = Interrupt()
+        with _disk():
+            await self._on_files(self._directory, lambda: _make(self._directory))
+            if isinstance(source, PathSource):
+                await self._copy(lambda: copy_path(source, self._stores, place, sha256, end), end)
+                return
+            checked = replace(source, sha256=sha256)
+            with self._cache.hold(checked.key):
+                await self._pulls.pull(checked, progress)
+                data = self._cache.open_entry(checked.key).data
+                await self._copy(lambda: copy_checked(data, place, sha256, end), end)
+
     def ease(self, location: str, bytes_per_second: float) -> None:
         """Another rate for what `bring` brings. Raises StagingRefused for no location."""
         source = located("data", location)
@@ -133,6 +167,7 @@ class Staging:
         """End all downloads. What is staged stays."""
         await self._pulls.close()
         self._threads.shutdown(wait=False)
+        self._copies.shutdown(wait=False)
 
     async def _link(self, source: PathSource, directory: Path) -> None:
         where = Path(source.path)
@@ -144,6 +179,17 @@ class Staging:
         with self._cache.hold(source.key):
             await self._pulls.pull(source, progress)
             await self._on_files(place, lambda: self._cache.link(source.key, place))
+
+    async def _copy(self, work: Callable[[], None], end: Interrupt) -> None:
+        """`work` in a thread, however long it takes; ended through `end`."""
+        step = asyncio.get_running_loop().run_in_executor(self._copies, work)
+        try:
+            await asyncio.wait({step})
+        except asyncio.CancelledError:
+            end.set("nobody waits for it any more")
+            await asyncio.wait({step})
+            raise
+        step.result()
 
     async def _on_files(self, path: Path, work: Callable[[], T]) -> T:
         """`work` in a thread. When this is cancelled, what began is first brought to its end."""

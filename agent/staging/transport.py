@@ -1,4 +1,4 @@
-"""HTTP for downloads: few redirects, the site's proxies, and no way into private networks.
+"""HTTP for downloads and for the site's store: few redirects, and no way into private networks.
 
 One request, one answer, in the calling thread. Raises Unreachable for what another try may
 mend and StagingRefused for what it will not. Knows neither files nor the cache.
@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from agent.staging import sftp
 from agent.staging.interrupt import Interrupt
 from agent.staging.refusals import StagingRefused
 from agent.staging.s3 import SCHEME
@@ -48,6 +49,15 @@ class Answer:
         with _network():
             return self._response.read1(CHUNK_BYTES)
 
+    def read_all(self, bytes_max: int) -> bytes:
+        """The whole body; raises Unreachable for one that is longer than that."""
+        parts: list[bytes] = []
+        while part := self.read():
+            parts.append(part)
+            if sum(map(len, parts)) > bytes_max:
+                raise Unreachable("the answer is too long")
+        return b"".join(parts)
+
 
 class Transport:
     """Asks servers, by the limits of one site. May be shared by threads."""
@@ -57,11 +67,24 @@ class Transport:
         self._context = ssl.create_default_context()
 
     @contextlib.contextmanager
-    def get(self, url: str, headers: Mapping[str, str], interrupt: Interrupt) -> Iterator[Answer]:
+    def get(
+        self, url: str, headers: Mapping[str, str], interrupt: Interrupt
+    ) -> Iterator[Answer | sftp.SftpAnswer]:
         """The answer to GET. Raises Unreachable, StagingRefused."""
-        opener = urllib.request.OpenerDirector()
-        opener.add_handler(_Proxies())
-        opener.add_handler(_Connector(self._limits, self._context, interrupt))
+        if url.startswith(f"{sftp.SCHEME}:"):
+            account, idle_seconds = self._sftp_account(url), self._limits.idle_seconds
+            try:
+                with sftp.get(account, url, headers, idle_seconds, interrupt) as found:
+                    yield found
+            except sftp.Broken as error:
+                raise Unreachable(str(error)) from error
+            return
+        with self._get(url, headers, interrupt) as answer:
+            yield answer
+
+    @contextlib.contextmanager
+    def _get(self, url: str, headers: Mapping[str, str], interrupt: Interrupt) -> Iterator[Answer]:
+        opener = self._opener(interrupt)
         target, account = self._store(url) if url.startswith(f"{SCHEME}:") else (url, {})
         for _ in range(self._limits.redirects_max + 1):
             request = urllib.request.Request(
@@ -79,6 +102,56 @@ class Transport:
         message = f"{urlsplit(url).hostname} sends the agent on more than "
         message += f"{self._limits.redirects_max} times"
         raise StagingRefused("DataUnreachable", message, "name the final URL")
+
+    @contextlib.contextmanager
+    def send(
+        self,
+        method: str,
+        address: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        interrupt: Interrupt,
+    ) -> Iterator[Answer]:
+        """The answer of the site's store to one signed request, which is never sent elsewhere.
+
+        Raises Unreachable, StagingRefused.
+        """
+        store = self._limits.s3
+        assert store is not None
+        signed = store.signed(address, datetime.now(UTC), method, body)
+        request = urllib.request.Request(
+            address,
+            data=body if method in ("PUT", "POST") else None,
+            headers={
+                "User-Agent": "suan-agent",
+                "Content-Type": "application/octet-stream",
+                **signed,
+                **headers,
+            },
+            method=method,
+        )
+        with _network():
+            response = self._opener(interrupt).open(request, timeout=self._limits.idle_seconds)
+        with contextlib.closing(response):
+            if response.status in _REDIRECTS:
+                raise _wrong_store(address)
+            yield Answer(response)
+
+    def _opener(self, interrupt: Interrupt) -> urllib.request.OpenerDirector:
+        opener = urllib.request.OpenerDirector()
+        opener.add_handler(_Proxies())
+        opener.add_handler(_Connector(self._limits, self._context, interrupt))
+        return opener
+
+    def _sftp_account(self, url: str) -> sftp.SftpAccount:
+        if self._limits.sftp is None:
+            raise StagingRefused(
+                "SourceUnsupported",
+                f"{url} cannot be read: this site has no account at SFTP servers",
+                "the site's operator can name one with data_sftp_user in agent.yaml",
+                Category.SITE,
+            )
+        return self._limits.sftp
 
     def _store(self, url: str) -> tuple[str, dict[str, str]]:
         """Where an object of the site's store is read, and with which headers."""

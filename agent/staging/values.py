@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from agent.staging.s3 import S3Store
+from agent.staging.sftp import SftpAccount
 
 GIB = 1024**3
 
@@ -35,6 +36,7 @@ class Limits:
     # be asked. Whoever may submit a job must not reach more through the agent.
     private_hosts: frozenset[str] = frozenset()
     s3: S3Store | None = None  # where s3://bucket/key is read; None: nowhere
+    sftp: SftpAccount | None = None  # with which sftp://host/path is read; None: nothing is
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class UrlSource:
     """One file behind an HTTP address."""
 
     name: str  # in the run's data directory
-    url: str  # http, https or s3, without fragment
+    url: str  # http, https, s3 or sftp, without fragment
     sha256: str = ""  # lower case; "": not stated
 
     @property

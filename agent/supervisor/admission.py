@@ -13,6 +13,7 @@ from types import MappingProxyType
 from agent.backends import LeaseClass, NodeShare, RunOrder
 from agent.inventory import DeclaredPool, Inventory, Refusal
 from agent.supervisor.ignored import LEASE_SECONDS_MAX
+from agent.supervisor.publications import destination_refusal
 from agent.supervisor.values import NEVER, Failure, Grant, Mode, Settings, Task
 
 JOURNAL_FULL = Failure(
@@ -23,6 +24,7 @@ JOURNAL_FULL = Failure(
 NOT_RECONCILED = Failure(
     "broker", "NotReconciled", "granted before the site's attempts were reconciled"
 )
+NO_IMAGES = "this site runs jobs natively, not in container images; leave `image` out"
 BAD_LEASE = Failure("broker", "BadGrant", "the length of its lease makes no sense")
 STALE_EPOCH = Failure(
     "broker", "StaleEpoch", "this attempt, or a later one of its job, was here before"
@@ -63,11 +65,16 @@ def site_refusal(grant: Grant, task: Task, settings: Settings, mode: Mode) -> Fa
     tenant, allowed = grant.tenant, settings.tenants_allowed
     if tenant in settings.tenants_denied or (allowed and tenant not in allowed):
         return Failure("policy", "SiteRuleRefused", f"the site runs no jobs of tenant {tenant!r}")
+    if settings.tenants_mapped and tenant not in settings.tenants_mapped:
+        message = f"tenant {tenant!r} has no local account at this site"
+        return Failure("policy", "TenantNotMapped", message)
+    if task.image and not settings.runs_images:
+        return Failure("policy", "ImagesUnsupported", NO_IMAGES)
     limit = settings.time_limit_seconds_max
     if limit and task.time_limit_seconds > limit:
         message = f"the site runs jobs with a time limit of at most {limit:g} s"
         return Failure("policy", "SiteRuleRefused", message)
-    return None
+    return destination_refusal(task, settings)
 
 
 def find_place(grant: Grant, task: Task, inventory: Inventory) -> tuple[NodeShare, ...] | Failure:
@@ -125,6 +132,7 @@ def order_of(
         tenant=grant.tenant,
         model=declared.accelerator,
         kind=declared.kind,
+        image=task.image,
         launch=task.launch,
         environment=task.environment,
         working_directory=task.working_directory,

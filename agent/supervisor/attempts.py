@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 
-from agent.backends import Exit, run_name
+from agent.backends import Exit, parse_run_name, run_name
 from agent.supervisor import admission
 from agent.supervisor.admission import Admission, order_of
 from agent.supervisor.draft import Draft
@@ -18,6 +18,7 @@ from agent.supervisor.ignored import LEASE_SECONDS_MAX, Ignored, senseless
 from agent.supervisor.messages import (
     AttemptDropped,
     AttemptPut,
+    DropStates,
     Forget,
     Launch,
     LeasesExtended,
@@ -26,12 +27,15 @@ from agent.supervisor.messages import (
     RenewLeases,
     ReportsDropped,
     StopRun,
+    Unpublish,
 )
-from agent.supervisor.outcomes import LEASE_ENDED, SUPERSEDED, outcome_of
+from agent.supervisor.outcomes import LEASE_ENDED, SUPERSEDED, outcome_of, stopped_for
+from agent.supervisor.publications import ABANDONED, publication_of
 from agent.supervisor.state import State
 from agent.supervisor.values import (
     Attempt,
     AttemptId,
+    Commit,
     Failure,
     Grant,
     Mode,
@@ -114,12 +118,21 @@ class Attempts:
             deadline=admitted.deadline,
             priority=admitted.task.priority,
             preemptible=admitted.task.preemptible,
+            outputs=admitted.task.outputs,
+            retried=admitted.task.retried,
         )
         self._draft.record(AttemptPut(attempt))
         order = order_of(grant, admitted, self._state.inventory, self._settings)
         task = admitted.task
         self._draft.effect(
-            Launch(order, admitted.deadline, task.bundle_sha256, task.inputs, grant.data)
+            Launch(
+                order,
+                admitted.deadline,
+                task.bundle_sha256,
+                task.inputs,
+                grant.data,
+                grant.restore,
+            )
         )
 
     def _reject(self, job_id: str, epoch: int, failure: Failure, now: Moment) -> None:
@@ -174,21 +187,49 @@ class Attempts:
             self._draft.report(
                 attempt.name, attempt.job_id, attempt.epoch, ReportKind.STARTED, exit.started_at
             )
+        publish = publication_of(attempt, exit, self._settings)
+        if publish is None:
+            self._conclude(attempt, exit)
+            return
+        if attempt.phase is not Phase.PUBLISHING:
+            self._draft.record(AttemptPut(attempt.at(Phase.PUBLISHING)))
+            kind = ReportKind.RELEASED
+            self._draft.report(
+                attempt.name, attempt.job_id, attempt.epoch, kind, exit.ended_at, exit.exit_code
+            )
+        self._draft.effect(publish)
+
+    def committed(self, name: str, commit: Commit, now: Moment) -> None:
+        """Something that a run of this site left is whole at a store."""
+        job_id, epoch = parse_run_name(name)
+        kind = ReportKind.COMMITTED
+        self._draft.report(name, job_id, epoch, kind, now.wall, commit=commit)
+
+    def published(self, exit: Exit, failure: Failure | None) -> None:
+        """All that a run left is where it was to go, or never will be."""
+        attempt = self._state.attempts.get(exit.name)
+        if attempt is not None and attempt.phase is Phase.PUBLISHING:
+            self._conclude(attempt, exit, failure)
+
+    def _conclude(self, attempt: Attempt, exit: Exit, failure: Failure | None = None) -> None:
+        """`failure`: why what it left could not be published; then it is no success."""
         self._draft.record(AttemptPut(attempt.at(Phase.ENDED)))
-        self.report_ended(attempt.job_id, attempt.epoch, exit, attempt.stop_reason)
+        outcome, why = outcome_of(exit, attempt.stop_reason)
+        if outcome == "succeeded" and attempt.phase is Phase.PUBLISHING:
+            if attempt.stop_reason in ABANDONED:
+                outcome, why = "cancelled", stopped_for(attempt.stop_reason)
+            elif failure is not None:
+                outcome, why = "failed", failure
+        self._report_end(attempt.job_id, attempt.epoch, exit, outcome, why)
 
     def report_ended(self, job_id: str, epoch: int, exit: Exit, stop_reason: str) -> None:
-        outcome, failure = outcome_of(exit, stop_reason)
-        self._draft.report(
-            exit.name,
-            job_id,
-            epoch,
-            ReportKind.ENDED,
-            exit.ended_at,
-            exit.exit_code,
-            outcome,
-            failure,
-        )
+        self._report_end(job_id, epoch, exit, *outcome_of(exit, stop_reason))
+
+    def _report_end(
+        self, job_id: str, epoch: int, exit: Exit, outcome: str, failure: Failure | None
+    ) -> None:
+        kind, code = ReportKind.ENDED, exit.exit_code
+        self._draft.report(exit.name, job_id, epoch, kind, exit.ended_at, code, outcome, failure)
 
     # --- what the broker says ----------------------------------------------------
 
@@ -208,9 +249,18 @@ class Attempts:
             self._stop(attempt, reason)
 
     def _stop(self, attempt: Attempt, reason: str) -> None:
+        if not attempt.holds_cards:
+            self._abandon(attempt, reason)
+            return
         if not attempt.stop_reason:
             self._draft.record(AttemptPut(replace(attempt, stop_reason=reason)))
         self._draft.effect(StopRun(attempt.name, attempt.stop_reason or reason))
+
+    def _abandon(self, attempt: Attempt, reason: str) -> None:
+        """What holds no cards is stopped only when nobody wants it: it is in nobody's way."""
+        if reason in ABANDONED:
+            self._draft.record(AttemptPut(replace(attempt, stop_reason=reason)))
+            self._draft.effect(Unpublish(attempt.name))
 
     def give_back(self, attempt: Attempt, reason: str) -> None:
         """End an attempt that lives, for the site's own reason."""
@@ -247,7 +297,9 @@ class Attempts:
         for number, report in self._state.outbox.items():
             if number > report_seq:
                 break
-            if report.kind is not ReportKind.STARTED and report.name in self._state.attempts:
+            if report.commit is not None and report.commit.kind == "checkpoint":
+                self._draft.effect(DropStates(report.name, report.commit.number))
+            if report.kind.concludes and report.name in self._state.attempts:
                 self._draft.record(AttemptDropped(report.name, now.wall))
         self._draft.record(ReportsDropped(report_seq))
 
@@ -268,7 +320,7 @@ class Attempts:
             self._draft.ignore(Ignored.NUMBER_OUT_OF_RANGE)
         renewed = tuple(
             (attempt.name, self._state.deadlines[attempt.name])
-            for attempt in self._state.live()
+            for attempt in self._state.running()
             if attempt.fenced and not attempt.stop_reason and attempt.accepted_at <= sent_at
         )
         if renewed:

@@ -20,6 +20,7 @@ from agent.supervisor.messages import (
     CardsRecalled,
     Closed,
     CloseSession,
+    Committed,
     Event,
     GrantsReceived,
     HeartbeatReplied,
@@ -28,6 +29,7 @@ from agent.supervisor.messages import (
     JournalRecovered,
     ModeSet,
     Opened,
+    Published,
     RecallReleased,
     ReportsAcknowledged,
     RunEnded,
@@ -164,6 +166,12 @@ class Supervisor:
     def _end(self, event: RunEnded, now: Moment) -> None:
         self._attempts.ended(event.exit)
 
+    def _commit(self, event: Committed, now: Moment) -> None:
+        self._attempts.committed(event.name, event.commit, now)
+
+    def _publish(self, event: Published, now: Moment) -> None:
+        self._attempts.published(event.exit, event.failure)
+
     def _find(self, event: RunsFound, now: Moment) -> None:
         compare(event.runs, self._attempts, self._draft, now)
 
@@ -224,6 +232,8 @@ _HANDLERS: dict[type[Event], Any] = {
     RunStarted: Supervisor._start,
     RunRefused: Supervisor._refuse,
     RunEnded: Supervisor._end,
+    Committed: Supervisor._commit,
+    Published: Supervisor._publish,
     RunsFound: Supervisor._find,
     InventoryChanged: Supervisor._recount,
     ModeSet: Supervisor._set_mode,

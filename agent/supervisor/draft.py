@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from agent.supervisor.ignored import Ignored
 from agent.supervisor.messages import Effect, MarkRaised, Record, ReportAdded
 from agent.supervisor.state import State
-from agent.supervisor.values import Failure, Report, ReportKind
+from agent.supervisor.values import Commit, Failure, Report, ReportKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,11 @@ class Draft:
         exit_code: int = 0,
         outcome: str = "",
         failure: Failure | None = None,
+        commit: Commit | None = None,
     ) -> None:
         """Put a report into the outbox; `at` in wall seconds."""
         number = self.state.report_seq + 1
-        report = Report(number, name, job_id, epoch, kind, at, exit_code, outcome, failure)
+        report = Report(number, name, job_id, epoch, kind, at, exit_code, outcome, failure, commit)
         self.record(ReportAdded(report))
         self.reports.append(number)
 

@@ -14,6 +14,7 @@ from agent.supervisor.values import (
     PROTOCOL_MAX,
     Attempt,
     AttemptId,
+    Commit,
     Failure,
     Grant,
     Held,
@@ -21,6 +22,7 @@ from agent.supervisor.values import (
     Recalled,
     Report,
     TaskInput,
+    TaskOutput,
 )
 from scheduler.model import Pool
 
@@ -107,6 +109,22 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """What a run left is whole at a store; told again, it counts once."""
+
+    name: str
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Nothing more will be committed of a run that has ended."""
+
+    exit: Exit
+    failure: Failure | None = None  # why something that was to be published is not
+
+
+@dataclass(frozen=True, slots=True)
 class RunsFound:
     """All that the backend knows, once, after a restart and before any session."""
 
@@ -173,6 +191,8 @@ Event = (
     | RunStarted
     | RunRefused
     | RunEnded
+    | Committed
+    | Published
     | RunsFound
     | InventoryChanged
     | ModeSet
@@ -299,6 +319,31 @@ class Launch:
     bundle_sha256: str = ""
     inputs: tuple[TaskInput, ...] = ()
     data: tuple[tuple[str, str], ...] = ()  # (dataset, where to read it)
+    restore: Commit | None = None  # to be in its checkpoint directory before it starts
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Bring what an ended run left to its stores; answer with Published."""
+
+    exit: Exit
+    outputs: tuple[TaskOutput, ...]
+    checkpoint: bool  # its last state too, for the next attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublish:
+    """Nobody wants what this run left any more: answer with Published soon."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropStates:
+    """The broker has a later state of this attempt: nobody goes on from one of a lower number."""
+
+    name: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +418,9 @@ class SendReports:
 
 Effect = (
     Launch
+    | Publish
+    | Unpublish
+    | DropStates
     | StopRun
     | RenewLeases
     | Forget

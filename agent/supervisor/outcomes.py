@@ -58,6 +58,12 @@ _MESSAGES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def stopped_for(reason: str) -> Failure:
+    """Why something ended that was asked to end."""
+    _, category = _STOPPED.get(reason, ("cancelled", "broker"))
+    return Failure(category, reason, _MESSAGES.get(reason, "stopped"))
+
+
 def outcome_of(exit: Exit, stop_reason: str) -> tuple[str, Failure | None]:
     """Outcome word and failure; `stop_reason` is what the run was asked to end for, or ""."""
     if exit.succeeded:

@@ -105,7 +105,7 @@ class Policing:
         nodes = frozenset(node.name for node in declared.nodes)
         held = [
             (attempt, _cards(attempt, nodes, declared.dies_per_card))
-            for attempt in self._state.live()
+            for attempt in self._state.running()
             if attempt.pool == declared.name and not attempt.stop_reason
         ]
         excess = sum(cards for _, cards in held) - allowed

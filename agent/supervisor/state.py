@@ -25,7 +25,7 @@ from agent.supervisor.messages import (
     ReportsNumbered,
     TermRaised,
 )
-from agent.supervisor.values import Attempt, Mark, Recalled, Report, ReportKind
+from agent.supervisor.values import Attempt, Mark, Phase, Recalled, Report
 
 
 class State:
@@ -60,6 +60,10 @@ class State:
         """The attempts that have not ended."""
         return (self.attempts[name] for name in self.deadlines)
 
+    def running(self) -> Iterator[Attempt]:
+        """Those of which a run is here, or on its way."""
+        return (attempt for attempt in self.live() if attempt.holds_cards)
+
     def knows(self, name: str) -> bool:
         """Whether the broker has been or will be told how this attempt ended."""
         return name in self.attempts or name in self.concluded or name in self.kept
@@ -83,7 +87,7 @@ class State:
 
     def change_inventory(self, inventory: Inventory, rules: tuple[str, ...] = ()) -> None:
         """Other cards or rules than before; what is held stays held."""
-        for attempt in self.live():
+        for attempt in self.running():
             inventory.occupy(attempt.pool, attempt.nodes)
         self.inventory = inventory
         self.rules = rules
@@ -100,7 +104,7 @@ class State:
             assert self.marks[attempt.job_id].epoch >= attempt.epoch
         assert list(self.outbox) == sorted(self.outbox)
         assert all(number <= self.report_seq for number in self.outbox)
-        last = {r.name: n for n, r in self.outbox.items() if r.kind is not ReportKind.STARTED}
+        last = {r.name: n for n, r in self.outbox.items() if r.kind.concludes}
         assert last == self.concluded
         for attempt in self.attempts.values():
             assert attempt.live or attempt.name in self.concluded
@@ -121,27 +125,33 @@ class State:
 
     def _put_attempt(self, record: AttemptPut) -> None:
         attempt = record.attempt
-        was_live = attempt.name in self.deadlines
+        known, was_live = self.attempts.get(attempt.name), attempt.name in self.deadlines
         self.attempts[attempt.name] = attempt
         if attempt.live and not was_live:
             self.deadlines[attempt.name] = attempt.deadline
             self.digest ^= attempt_digest(attempt.job_id, attempt.epoch)
-            self.inventory.occupy(attempt.pool, attempt.nodes)
-            self.changed_pools.add(attempt.pool)
         elif was_live and not attempt.live:
-            self._release(attempt)
+            self._conclude(attempt)
+        self._hold(attempt, known is not None and known.holds_cards)
 
     def _drop_attempt(self, record: AttemptDropped) -> None:
         attempt = self.attempts.pop(record.name)
         if attempt.live:
-            self._release(attempt)
+            self._conclude(attempt)
+            self._hold(attempt.at(Phase.ENDED), attempt.holds_cards)
         else:
             self.keep(record.name, record.at)
 
-    def _release(self, attempt: Attempt) -> None:
+    def _conclude(self, attempt: Attempt) -> None:
         del self.deadlines[attempt.name]
         self.digest ^= attempt_digest(attempt.job_id, attempt.epoch)
-        self.inventory.release(attempt.pool, attempt.nodes)
+
+    def _hold(self, attempt: Attempt, held: bool) -> None:
+        """Occupy or release its cards, unless it is so already."""
+        if attempt.holds_cards == held:
+            return
+        change = self.inventory.release if held else self.inventory.occupy
+        change(attempt.pool, attempt.nodes)
         self.changed_pools.add(attempt.pool)
 
     def _renew_leases(self, record: LeasesRenewed) -> None:
@@ -160,7 +170,7 @@ class State:
         report = record.report
         self.outbox[report.report_seq] = report
         self.report_seq = max(self.report_seq, report.report_seq)
-        if report.kind is not ReportKind.STARTED:
+        if report.kind.concludes:
             self.concluded[report.name] = report.report_seq
 
     def _drop_reports(self, record: ReportsDropped) -> None:

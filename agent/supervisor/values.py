@@ -36,6 +36,7 @@ class Phase(StrEnum):
 
     ACCEPTED = "accepted"  # in the journal; the backend has not confirmed it
     RUNNING = "running"  # the backend has it
+    PUBLISHING = "publishing"  # its run is over; what it left goes to a store, then its end is told
     ENDED = "ended"  # over for good; its last report waits for acknowledgement
 
 
@@ -44,7 +45,14 @@ class ReportKind(StrEnum):
 
     REJECTED = "rejected"  # never started, never will be
     STARTED = "started"
+    RELEASED = "released"  # its run is over, its end is told later
+    COMMITTED = "committed"  # something that it wrote is whole at a store
     ENDED = "ended"
+
+    @property
+    def concludes(self) -> bool:
+        """Whether nothing is reported of the attempt after it."""
+        return self in (ReportKind.REJECTED, ReportKind.ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,29 @@ class TaskInput:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskOutput:
+    """What a task writes below its output directory, and where it is to be published."""
+
+    path: str
+    destination: str = ""  # a URL; "": the site's own store
+    always: bool = False  # also when it fails
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Outputs or a checkpoint of one attempt that are whole at a store."""
+
+    kind: str  # "outputs" | "checkpoint"
+    epoch: int
+    number: int  # of its kind within the attempt, ascending
+    url: str  # of the manifest
+    sha256: str  # of the manifest
+    size_bytes: int  # of all files together
+    files: int
+    path: str = ""  # of outputs: as the job names it
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What one variant of a spec asks a site to run: the same for all who share the spec."""
 
@@ -82,6 +113,7 @@ class Task:
     run: str  # shell text
     setup: str = ""
     model: str = ""  # the accelerator it names; "": any of the pool
+    image: str = ""  # in which it runs; "": natively
     launch: Launch = Launch.PER_NODE
     environment: tuple[tuple[str, str], ...] = ()
     working_directory: str = ""
@@ -93,6 +125,8 @@ class Task:
     inputs: tuple[TaskInput, ...] = ()  # to be readable before it starts
     priority: int = 0
     preemptible: bool = True  # false: stopped last
+    outputs: tuple[TaskOutput, ...] = ()
+    retried: bool = False  # tried again also when it fails by its own fault
 
     @property
     def ranks(self) -> int:
@@ -120,6 +154,7 @@ class Grant:
     array_id: str = ""
     array_index: int = 0
     data: tuple[tuple[str, str], ...] = ()  # (dataset, where to read it: a path or a URL)
+    restore: Commit | None = None  # the checkpoint that it goes on from
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +175,8 @@ class Attempt:
     stop_reason: str = ""  # why it was asked to end; "": it was not
     priority: int = 0
     preemptible: bool = True
+    outputs: tuple[TaskOutput, ...] = ()
+    retried: bool = False
 
     def at(self, phase: Phase) -> Attempt:
         """This attempt in another phase; spelt out, for it happens to every job."""
@@ -158,11 +195,18 @@ class Attempt:
             self.stop_reason,
             self.priority,
             self.preemptible,
+            self.outputs,
+            self.retried,
         )
 
     @property
     def live(self) -> bool:
+        """Whether the broker waits for its end."""
         return self.phase is not Phase.ENDED
+
+    @property
+    def holds_cards(self) -> bool:
+        return self.phase in (Phase.ACCEPTED, Phase.RUNNING)
 
     @property
     def fenced(self) -> bool:
@@ -210,6 +254,7 @@ class Report:
     exit_code: int = 0
     outcome: str = ""  # of a report that ends an attempt
     failure: Failure | None = None
+    commit: Commit | None = None  # of kind COMMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +279,16 @@ class Settings:
     sweep_seconds: float = 1.0  # between two looks at leases and limits
     tenants_allowed: tuple[str, ...] = ()  # empty: all
     tenants_denied: tuple[str, ...] = ()
+    tenants_mapped: tuple[str, ...] = ()  # to a local account; empty: all
+    runs_images: bool = False  # jobs may run in container images
     time_limit_seconds_max: float = 0.0  # 0: none
+    has_store: bool = False  # checkpoints and outputs are published
+    destinations: tuple[str, ...] = ()  # beginnings of the URLs that jobs may publish to
     time_zone: tzinfo = UTC  # of the pools' windows
 
 
 # The versions of the session's protocol that this agent speaks.
-PROTOCOL_MIN, PROTOCOL_MAX = 1, 1
+PROTOCOL_MIN, PROTOCOL_MAX = 1, 2  # 2: brings back what `Grant.restore` names
 
 NEVER = inf  # a lease that time does not end
 LONG_AGO = -inf  # a lease's end of which only this is known: it has passed

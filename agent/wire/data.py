@@ -6,7 +6,8 @@ import math
 from itertools import islice
 
 from agent.data_messages import Prestage, PrestagesWanted, SendCache, SendStaging
-from suan.v1 import session_pb2
+from agent.supervisor.values import Commit
+from suan.v1 import job_pb2, session_pb2
 
 PRESTAGES_MAX = 64  # of one message; beyond, the rest waits for the next
 EXPIRES_SECONDS_MAX = 86_400.0
@@ -27,6 +28,32 @@ def prestages_from_wire(body: session_pb2.Prestages) -> PrestagesWanted:
 
 def _sane(figure: float, most: float) -> float:
     return min(figure, most) if math.isfinite(figure) and figure > 0 else 0.0
+
+
+def commit_to_wire(commit: Commit) -> job_pb2.Commit:
+    return job_pb2.Commit(
+        kind=commit.kind,
+        number=commit.number,
+        path=commit.path,
+        url=commit.url,
+        sha256=commit.sha256,
+        size_bytes=commit.size_bytes,
+        files=commit.files,
+        epoch=commit.epoch,
+    )
+
+
+def commit_from_wire(message: job_pb2.Commit) -> Commit:
+    return Commit(
+        kind=message.kind,
+        epoch=message.epoch,
+        number=message.number,
+        url=message.url,
+        sha256=message.sha256,
+        size_bytes=message.size_bytes,
+        files=message.files,
+        path=message.path,
+    )
 
 
 def cache_to_wire(send: SendCache) -> session_pb2.AgentMessage:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.backends import LeaseClass, Stream, run_name
+from agent.command_messages import CommandRequest
 from agent.data_messages import PrestagesWanted
+from agent.file_messages import FileRequest
 from agent.supervisor.messages import (
     Event,
     GrantsReceived,
@@ -20,8 +22,12 @@ from agent.supervisor.messages import (
     VerdictsReceived,
 )
 from agent.supervisor.values import AttemptId, Grant
-from agent.wire.data import prestages_from_wire
+from agent.tail_messages import TailsAcked
+from agent.wire.commands import command_request_from_wire
+from agent.wire.data import commit_from_wire, prestages_from_wire
+from agent.wire.files import file_request_from_wire
 from agent.wire.specs import Specs
+from agent.wire.tails import tails_ack_from_wire
 from scheduler.model import Slice
 from suan.v1 import session_pb2
 
@@ -50,7 +56,7 @@ class Goodbye:
     message: str
 
 
-Heard = Event | LogRequest | PrestagesWanted | Goodbye
+Heard = Event | LogRequest | FileRequest | CommandRequest | PrestagesWanted | TailsAcked | Goodbye
 
 
 class Decoder:
@@ -150,6 +156,7 @@ class Decoder:
             array_id=body.array_id,
             array_index=body.array_index,
             data=tuple(body.data.items()),
+            restore=commit_from_wire(body.restore) if body.HasField("restore") else None,
         )
 
 
@@ -161,7 +168,10 @@ _READERS: dict[str, Callable[[Decoder, Any], tuple[Heard, ...]]] = {
     "report_ack": Decoder._report_ack,
     "log_request": Decoder._log_request,
     "goodbye": Decoder._goodbye,
+    "log_tails_ack": lambda _, body: (tails_ack_from_wire(body),),
     "prestages": Decoder._prestages,
+    "command_request": lambda _, body: (command_request_from_wire(body),),
+    "file_request": lambda _, body: (file_request_from_wire(body),),
 }
 
 

@@ -26,25 +26,37 @@ from agent.supervisor.values import (
     Report,
     ReportKind,
 )
-from agent.wire.data import cache_to_wire, staging_to_wire
+from agent.tail_messages import SendTails
+from agent.wire.data import cache_to_wire, commit_to_wire, staging_to_wire
+from agent.wire.tails import tails_to_wire
 from suan.v1 import job_pb2, session_pb2, site_pb2
 from suan.wire import pool_to_wire
 
 ATTEMPTS_PER_MESSAGE_MAX = 20_000  # named in one message: about a MiB
 
 Send = (
-    SendHello | SendReconcile | SendHeartbeat | SendCapacity | SendReports | SendCache | SendStaging
+    SendHello
+    | SendReconcile
+    | SendHeartbeat
+    | SendCapacity
+    | SendReports
+    | SendCache
+    | SendStaging
+    | SendTails
 )
 Message = session_pb2.AgentMessage
 
 _PHASES = {
     Phase.ACCEPTED: job_pb2.ATTEMPT_STATE_OFFERED,
     Phase.RUNNING: job_pb2.ATTEMPT_STATE_RUNNING,
+    Phase.PUBLISHING: job_pb2.ATTEMPT_STATE_RUNNING,  # its end is still to be told
     Phase.ENDED: job_pb2.ATTEMPT_STATE_ENDED,
 }
 _KINDS = {
     ReportKind.REJECTED: session_pb2.REPORT_KIND_REJECTED,
     ReportKind.STARTED: session_pb2.REPORT_KIND_STARTED,
+    ReportKind.RELEASED: session_pb2.REPORT_KIND_RELEASED,
+    ReportKind.COMMITTED: session_pb2.REPORT_KIND_COMMITTED,
     ReportKind.ENDED: session_pb2.REPORT_KIND_ENDED,
 }
 
@@ -76,6 +88,7 @@ class SiteProfile:
     restart_seconds: float = 0.0
     checkpoint_gb_per_second: float = 0.0
     egress_yuan_per_gb: float = 0.0
+    runs_images: bool = False
     tenants_allowed: tuple[str, ...] = ()
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0
@@ -178,6 +191,7 @@ _ENCODERS: dict[type[Send], Callable[[Any, SiteProfile], Message]] = {
     SendReports: _reports,
     SendCache: lambda send, _: cache_to_wire(send),
     SendStaging: lambda send, _: staging_to_wire(send),
+    SendTails: lambda send, _: tails_to_wire(send),
 }
 
 
@@ -216,6 +230,7 @@ def _facts(profile: SiteProfile, send: SendCapacity) -> site_pb2.SiteFacts:
         restart_seconds=profile.restart_seconds,
         checkpoint_gb_per_second=profile.checkpoint_gb_per_second,
         egress_yuan_per_gb=profile.egress_yuan_per_gb,
+        runs_images=profile.runs_images,
         tenants_allowed=profile.tenants_allowed,
         tenants_denied=profile.tenants_denied,
         time_limit_seconds_max=profile.time_limit_seconds_max,
@@ -237,6 +252,8 @@ def _report(report: Report) -> session_pb2.Report:
     )
     if report.failure is not None:
         message.failure.CopyFrom(_failure(report.failure))
+    if report.commit is not None:
+        message.commit.CopyFrom(commit_to_wire(report.commit))
     return message
 
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from hashlib import sha256
 
 from agent.backends import Launch
-from agent.supervisor.values import Failure, Task, TaskInput
+from agent.supervisor.values import Failure, Task, TaskInput, TaskOutput
 from suan.errors import InvalidSpec
 from suan.models import JobSpec, Variant
 from suan.wire import spec_from_bytes
@@ -71,9 +71,6 @@ def _read(data: bytes, grace_seconds: float) -> Tasks:
 
 
 def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task | Failure:
-    if variant.image:  # no backend of this version runs them; to ignore one would be a lie
-        message = "sites run jobs natively in this version, not in container images"
-        return Failure("user", "ImagesUnsupported", f"{message}; leave `image` out")
     accelerator, bundle = variant.accelerator, spec.bundle
     return Task(
         num_nodes=variant.num_nodes,
@@ -81,6 +78,7 @@ def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task | Failu
         run=variant.run,
         setup=variant.setup,
         model=accelerator if isinstance(accelerator, str) else "",
+        image=variant.image,
         launch=Launch(spec.launch.value),
         environment=spec.environment,
         working_directory=spec.working_directory,
@@ -92,4 +90,8 @@ def _task(spec: JobSpec, variant: Variant, grace_seconds: float) -> Task | Failu
         inputs=tuple(TaskInput(item.path, item.source, item.writable) for item in spec.inputs),
         priority=spec.priority,
         preemptible=spec.preemptible,
+        outputs=tuple(
+            TaskOutput(item.path, item.destination, item.when == "always") for item in spec.outputs
+        ),
+        retried=spec.retry is not None and spec.retry.max > 0,
     )

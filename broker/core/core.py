@@ -11,6 +11,7 @@ from typing import Any
 
 from broker.core import (
     admin,
+    commands,
     dispatch,
     liveness,
     maintenance,
@@ -20,6 +21,7 @@ from broker.core import (
     sites,
     submission,
 )
+from broker.core.command_messages import BeginCommand
 from broker.core.data_messages import CacheReport, StagingReport
 from broker.core.limits import Limits
 from broker.core.messages import (
@@ -56,6 +58,7 @@ REVISION_BITS = 32  # changes in one leader's term
 HANDLERS: dict[type, Callable[[Transaction, Any], Reply | None]] = {
     Submit: submission.on_submit,
     Cancel: submission.on_cancel,
+    BeginCommand: commands.on_begin_command,
     PutBundle: submission.on_put_bundle,
     CreateToken: admin.on_create_token,
     Join: admin.on_join,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from broker.core.ahead import reachable
 from broker.core.lifecycle import JobEvent, JobState
-from broker.core.messages import Done, Grant, Proposals, Reply
+from broker.core.messages import PROTOCOL_RESTORES, Done, Grant, Proposals, Reply
 from broker.core.preempting import preempt
 from broker.core.presence import PoolUse, SitePresence
 from broker.core.prestaging import send_ahead, settle
@@ -37,6 +37,9 @@ def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:
     site_name, _, pool_name = placement.pool.partition("/")
     presence = tx.open_site(site_name)
     if presence is None or not _array_has_room(tx, job):
+        return False
+    if job.checkpoint is not None and presence.protocol < PROTOCOL_RESTORES:
+        tx.hold_off(placement.pool, placement.slices)  # it would begin from nothing
         return False
     pool = presence.pools.get(pool_name)
     if pool is None or not _offered(tx, pool, placement):
@@ -103,6 +106,7 @@ def _grant_message(
         array_index=job.array_index,
         preempted_count=sum(1 for a in job.attempts if a.outcome == "preempted"),
         data=tuple(_data_for(tx, spec.demand.inputs, attempt)),
+        restore=job.checkpoint,
     )
 
 

@@ -19,6 +19,9 @@ class Limits:
     bundles_bytes_max: int = 256 << 20
     bundle_unused_seconds: float = 3_600.0  # one that no job names makes room after so long
     retention_seconds: float = 7 * 86_400.0  # of finished jobs
+    # Output that sites send for the time when they cannot be asked: beside the store, in files.
+    kept_logs_bytes_max: int = 2 << 30
+    kept_log_seconds: float = 7 * 86_400.0  # since the last of it came
     # After a start, or a jump of the wall clock, so long nothing is forgotten for its age:
     # longer than any client says its submission again.
     settle_seconds: float = 3_600.0

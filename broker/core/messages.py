@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from broker.core.command_messages import BeginCommand
+from broker.core.commit import Commit
 from broker.core.data_messages import CacheReport, Prestages, StagingReport
+from broker.core.refusal import Refusal as Refusal
 from broker.core.rows import Bundle, Dataset, Failure, JoinToken, NetworkMap, Record, Spec, Tenant
 from scheduler.model import Explanation, Placement, Pool, Preemption, Prestaging, Round, Site, Slice
 
-# The versions of the session's protocol that this broker speaks.
-PROTOCOL_MIN, PROTOCOL_MAX = 1, 1
+# The versions of the session's protocol that this broker speaks. From 2 on an agent brings back
+# the committed state of a job before it starts it.
+PROTOCOL_MIN, PROTOCOL_RESTORES, PROTOCOL_MAX = 1, 2, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +26,6 @@ class Now:
 
     elapsed: float
     wall: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A "no" with a stable code, a gRPC status name and what to do about it."""
-
-    code: str
-    message: str
-    status: str = "FAILED_PRECONDITION"
-    hint: str = ""
 
 
 # --- events of clients --------------------------------------------------------
@@ -223,7 +217,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`kind`: rejected | started | ended."""
+    """`kind`: rejected | started | released | committed | ended."""
 
     report_seq: int
     job_id: str
@@ -233,6 +227,7 @@ class Report:
     outcome: str = ""
     exit_code: int = 0
     failure: Failure | None = None
+    commit: Commit | None = None  # of kind committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +279,7 @@ class Tick:
 Event = (
     Submit
     | Cancel
+    | BeginCommand
     | PutBundle
     | CreateToken
     | Join
@@ -400,6 +396,7 @@ class Grant:
     array_index: int
     preempted_count: int
     data: tuple[tuple[str, str], ...] = ()  # dataset -> where to read it
+    restore: Commit | None = None  # the checkpoint that the run goes on from
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ def may_yield(memory: Memory, job: Job, attempt: Attempt) -> bool:
         job.state is JobState.RUNNING
         and attempt.state is AttemptState.RUNNING
         and attempt.yielding is None
+        and attempt.holds_cards
         and spec.demand.preemptible
         and stopped < memory.limits.preempted_per_job_max
         and len(job.attempts) < memory.limits.attempts_max  # else its job would fail

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from broker.core.commits import on_commit
 from broker.core.ignored import WALL_MAX, Ignored, out_of_range
 from broker.core.learned import learn
 from broker.core.lifecycle import (
@@ -25,7 +26,8 @@ from broker.core.rows import Attempt, Failure, Job
 from broker.core.transaction import Transaction
 
 NEVER_STARTED = "NotStarted"  # the promise that answers EXPECT: it says nothing of the pool
-KINDS = frozenset({"rejected", "started", "ended"})
+RESTORE_FAILED = "RestoreFailed"  # the site could not fetch the job's last checkpoint
+KINDS = frozenset({"rejected", "started", "released", "ended"})
 OUTCOMES = frozenset({"succeeded", "failed", "cancelled", "lost", "rejected", "preempted"})
 EXIT_CODE_MAX = 2**31 - 1
 
@@ -39,7 +41,8 @@ def on_reports(tx: Transaction, event: Reports) -> None:
         tx.ignore(Ignored.NUMBER_OUT_OF_RANGE)
         return
     for report in event.reports:
-        _apply(tx, event.site, _readable(tx, report))
+        apply = on_commit if report.kind == "committed" else _apply
+        apply(tx, event.site, _readable(tx, report))
     presence.report_seq = max(presence.report_seq, event.reports[-1].report_seq)
     tx.send(presence, ReportAck(event.reports[-1].report_seq))
 
@@ -83,6 +86,8 @@ def _is_current(attempt: Attempt, report: Report, site: str) -> bool:
 def _apply_live(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
     if report.kind == "started":
         _start(tx, job, attempt, report.at)
+    elif report.kind == "released":
+        _release(tx, job, attempt, report.at)
     elif report.kind == "rejected":
         _reject(tx, job, attempt, report)
     else:
@@ -96,7 +101,7 @@ def _apply_to_older(tx: Transaction, job: Job, site: str, report: Report) -> Non
         tx.ignore(Ignored.ATTEMPT_UNKNOWN)
     elif attempt.site != site:
         tx.ignore(Ignored.ATTEMPT_FOREIGN)
-    elif attempt.live and report.kind != "started":
+    elif attempt.live and report.kind not in ("started", "released"):
         end_copy(tx, job, attempt, "superseded", report.at)
     else:
         tx.ignore(Ignored.ATTEMPT_SUPERSEDED)
@@ -113,6 +118,17 @@ def _start(tx: Transaction, job: Job, attempt: Attempt, at: float) -> Job:
     return tx.update_attempt(job, started)
 
 
+def _release(tx: Transaction, job: Job, attempt: Attempt, at: float) -> None:
+    """Its run is over: the cards are free, and the end is told once all is at the store."""
+    if attempt.released_at:
+        tx.ignore(Ignored.REPORT_REPEATED)
+        return
+    if attempt.state is not AttemptState.RUNNING:
+        job = _start(tx, job, attempt, at)
+        attempt = job.attempts[-1]
+    tx.update_attempt(job, replace(attempt, released_at=at or tx.now.wall))
+
+
 def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
     """End the live attempt as reported; the job follows by policy."""
     if report.outcome == "succeeded" and job.state is JobState.PLACED:
@@ -123,6 +139,8 @@ def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
     if job.state is JobState.CANCELLING:
         tx.change(job, JobEvent.ATTEMPT_END, ended, job.failure)
         return
+    if report.failure is not None and report.failure.code == RESTORE_FAILED:
+        tx.hold_off(attempt.pool, attempt.slices)  # elsewhere it may be within reach
     event = after_attempt(job, tx.spec_of(job), report.outcome, report.failure, tx.limits)
     failure = None if event is JobEvent.SUCCEED else report.failure or _unnamed(report)
     tx.change(job, event, ended, failure)
@@ -144,7 +162,7 @@ def _ended(job: Job, attempt: Attempt, report: Report) -> Attempt:
 def _reject(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
     """It never started and never will: the job is free at once."""
     if report.failure is None or report.failure.code != NEVER_STARTED:
-        _hold_off(tx, attempt)
+        tx.hold_off(attempt.pool, attempt.slices)
     end_attempt(tx, job, attempt, replace(report, outcome="rejected"))
 
 
@@ -156,16 +174,6 @@ def _apply_late(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
         tx.change(job, JobEvent.RECOVER, found)
     else:
         tx.ignore(Ignored.REPORT_REPEATED)
-
-
-def _hold_off(tx: Transaction, attempt: Attempt) -> None:
-    """Do not offer this shape to this pool again for a while."""
-    part = attempt.slices[0]
-    key = attempt.pool, attempt.nodes, part.cards
-    tx.memory.holds[key] = tx.now.elapsed + tx.limits.hold_seconds
-    tx.memory.holds.move_to_end(key)
-    while len(tx.memory.holds) > tx.limits.holds_max:
-        tx.memory.holds.popitem(last=False)
 
 
 def _unnamed(report: Report) -> Failure:

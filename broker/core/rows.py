@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from broker.core.commit import Commit as Commit
 from broker.core.lifecycle import JOB_TERMINAL, AttemptState, JobState
 from scheduler import model
 from scheduler.model import Demand, Fetch, Link, NetworkNode, Quota, Score, Slice
@@ -53,6 +54,7 @@ class Attempt:
     score: Score | None = None
     yielding: Yielding | None = None
     fetches: tuple[Fetch, ...] = ()  # inputs that come from other sites
+    released_at: float = 0.0  # its run is over and its cards are free, while its outputs go out
 
     @property
     def cards(self) -> int:
@@ -70,6 +72,14 @@ class Attempt:
     @property
     def live(self) -> bool:
         return self.state is not AttemptState.ENDED
+
+    @property
+    def cards_held(self) -> int:
+        return self.cards if self.holds_cards else 0
+
+    @property
+    def holds_cards(self) -> bool:
+        return self.live and not self.released_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,8 @@ class Job:
     failure: Failure | None = None
     finished_at: float = 0.0
     revision: int = 0
+    checkpoint: Commit | None = None  # the last one: the next attempt goes on from it
+    outputs: tuple[Commit, ...] = ()  # of the newest attempt that committed any
 
     @property
     def key(self) -> str:

@@ -114,7 +114,7 @@ def _running(memory: Memory, now: Now, queue: tuple[QueueClass, ...]) -> tuple[R
     told = whole if may_preempt(memory.state, queue) else held_cards
     for site in memory.state.sites:
         live = islice(memory.state.live_at(site), RUNNING_PER_SITE_MAX)
-        found += [told(job, attempt) for job, attempt in live]
+        found += [told(job, attempt) for job, attempt in live if attempt.holds_cards]
     for pool in placeable_pools(memory):
         found += [Running(pool.key, given.cards, given.ends_at) for given in pool.releases]
     return tuple(found)

@@ -27,7 +27,7 @@ from broker.core.rows import Attempt, Audit, Delete, Failure, Job, Put, Record, 
 from broker.core.state import State
 from broker.core.transfers import Transfers
 from broker.core.usage import after
-from scheduler.model import Accelerator, Explanation, SiteState
+from scheduler.model import Accelerator, Explanation, SiteState, Slice
 
 
 @dataclass(slots=True)
@@ -76,6 +76,14 @@ class Transaction:
     def lease_clock(self) -> float:
         """Elapsed seconds that count against a silent site's leases."""
         return self.now.elapsed - self.memory.excused_seconds
+
+    def hold_off(self, pool: str, slices: tuple[Slice, ...]) -> None:
+        """Do not offer this shape to this pool again for a while."""
+        key = pool, sum(part.nodes for part in slices), slices[0].cards
+        self.memory.holds[key] = self.now.elapsed + self.limits.hold_seconds
+        self.memory.holds.move_to_end(key)
+        while len(self.memory.holds) > self.limits.holds_max:
+            self.memory.holds.popitem(last=False)
 
     def settle_transfers(self) -> None:
         """Book what attempts wait for by now, and release what they wait for no longer."""
@@ -157,6 +165,8 @@ class Transaction:
             failure,
             self.now.wall if state in JOB_TERMINAL else 0.0,
             self.state.revision + 1,
+            job.checkpoint,
+            job.outputs,
         )
         self.put(changed)
         return changed

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import ray.exceptions
 
-from broker.asks import LogAsk, LogPart
+from broker.asks import Ask, P, Part
 from broker.core.messages import Event, Reply
 from broker.feed import Changes
 from broker.gaps import Gaps
+from broker.kept_logs import Tail, TailAck
 from broker.queries import Query
 from broker.ray_app.settings import OUTBOUND_MAX, Answer
 from scheduler.model import Demand, Explanation
@@ -66,7 +68,7 @@ class RayPort:
         elif self._gaps.admit(event):
             self._admit(event)
 
-    def answer(self, request_id: str, part: LogPart) -> None:
+    def answer(self, request_id: str, part: Part) -> None:
         self._admit((request_id, part))
 
     def _admit(self, item: Event | Answer) -> None:
@@ -99,8 +101,16 @@ class RayPort:
         found: Explanation = await self._call(self._leader.plan.remote(demand, tenant))
         return found
 
-    async def ask(self, site: str, ask: LogAsk) -> LogPart:
-        found: LogPart = await self._call(self._leader.ask.remote(site, ask))
+    async def ask(self, site: str, ask: Ask[P]) -> P:
+        found: P = await self._call(self._leader.ask.remote(site, ask))
+        return found
+
+    async def keep(self, site: str, tails: Sequence[Tail]) -> tuple[TailAck, ...]:
+        acks: tuple[TailAck, ...] = await self._call(self._leader.keep.remote(site, tails))
+        return acks
+
+    async def kept(self, job_id: str, epoch: int) -> Tail | None:
+        found: Tail | None = await self._call(self._leader.kept.remote(job_id, epoch))
         return found
 
     async def _call(self, pending: Any) -> Any:

@@ -6,7 +6,7 @@ import logging
 
 import ray.exceptions
 
-from broker.asks import LogPart
+from broker.asks import Part
 from broker.config import Config
 
 WATCH_SECONDS = 1.0  # between two looks at the actors
@@ -19,7 +19,7 @@ SILENCE_SECONDS_MAX = 15.0  # after which a leader that does not answer is taken
 OUTBOUND_MAX = 100_000  # messages waiting for one gateway; beyond, it is taken for gone
 CALLS_MAX = 10_000  # open calls of one actor: watchers wait in one each
 OBJECT_STORE_BYTES = 200 << 20
-Answer = tuple[str, LogPart]
+Answer = tuple[str, Part]
 GONE = (ray.exceptions.RayActorError, ray.exceptions.RayTaskError, ray.exceptions.GetTimeoutError)
 
 

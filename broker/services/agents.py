@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from broker import pki
@@ -17,12 +18,13 @@ from broker.leader import Port
 from broker.queries import GetBundle
 from broker.services.answers import Context, granted, stream, unary
 from broker.services.auth import principal_of
+from broker.services.files_wire import part_from_wire
 from broker.services.held_parts import HeldParts
+from broker.services.kept_logs import Keeping
 from broker.services.session_wire import (
     event_from_wire,
     held_from_wire,
     hello_from_wire,
-    log_part_from_wire,
 )
 from suan.errors import InvalidRequest, NotFound, PermissionDenied, ResourceExhausted
 from suan.identity.authority import Authority
@@ -153,10 +155,13 @@ class Agents(agents_service_pb2_grpc.AgentsServicer):
     async def _read(self, requests: Any, session: open_sessions.Session, context: Context) -> None:
         """Hand in what the agent says until it stops or is no longer welcome."""
         listed = HeldParts()
+        keeping = Keeping(self._port, session.site, partial(session.put, urgent=False))
         async for message in requests:
-            if message.WhichOneof("body") == "log_chunk":
-                chunk = message.log_chunk
-                self._port.answer(chunk.request_id, log_part_from_wire(chunk))
+            if message.WhichOneof("body") == "log_tails":
+                keeping.take(message.log_tails)
+                continue
+            if (answered := part_from_wire(message)) is not None:
+                self._port.answer(*answered)
                 continue
             event = event_from_wire(session.site, message)
             if isinstance(event, Reconcile):

@@ -12,7 +12,8 @@ from broker.core.data_messages import (
     StagingProgress,
     StagingReport,
 )
-from suan.v1 import session_pb2
+from broker.core.rows import Commit
+from suan.v1 import job_pb2, session_pb2
 
 KEY_CHARACTERS_MAX = 80  # "sha256-" and 64 digits, and some more
 PROGRESS_MAX = 1_000  # attempts of one message
@@ -33,6 +34,37 @@ def staging_report_from_wire(site: str, message: session_pb2.StagingReport) -> S
         for each in islice(message.progress, PROGRESS_MAX)
     )
     return StagingReport(site, message.session, message.seq, progress)
+
+
+def commit_from_wire(message: job_pb2.Commit) -> Commit:
+    """Whose it is and when, the core knows better."""
+    return Commit(
+        kind=message.kind,
+        epoch=message.epoch,
+        number=message.number,
+        url=message.url,
+        sha256=message.sha256,
+        size_bytes=message.size_bytes,
+        files=message.files,
+        site="",
+        at=0.0,
+        path=message.path,
+    )
+
+
+def commit_to_wire(commit: Commit) -> job_pb2.Commit:
+    return job_pb2.Commit(
+        kind=commit.kind,
+        number=commit.number,
+        path=commit.path,
+        url=commit.url,
+        sha256=commit.sha256,
+        size_bytes=commit.size_bytes,
+        files=commit.files,
+        epoch=commit.epoch,
+        site=commit.site,
+        at=commit.at,
+    )
 
 
 def prestages_to_wire(session: str, message: Prestages) -> Iterator[session_pb2.BrokerMessage]:

@@ -15,6 +15,8 @@ from broker.services import jobs_wire
 from broker.services.answers import Context, granted, stream, unary
 from broker.services.auth import principal_of
 from broker.services.bundles import checked_bundle
+from broker.services.commands import Commands, require_command_right
+from broker.services.files import Files
 from broker.services.logs import read_logs
 from broker.services.offers import offers_of
 from broker.services.roles import Sight, sight_of_job
@@ -40,6 +42,8 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
         self._port = port
         self._submissions = Submissions(port)
         self._watching = Watching(port)
+        self._files = Files(port)
+        self._commands = Commands(port)
 
     @unary
     async def Submit(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -116,6 +120,32 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
             yield response
 
     @unary
+    async def ListFiles(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return await self._files.list(await self._own(request.id, context), request)
+
+    @stream
+    async def ReadFile(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        async with aclosing(
+            self._files.read(await self._own(request.id, context), request)
+        ) as responses:
+            async for response in responses:
+                yield response
+
+    @stream
+    async def Exec(self, request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        caller, job = principal_of(context), await self._own(request.id, context)
+        require_command_right(caller, job)
+        async with aclosing(self._commands.run(job, request, caller)) as responses:
+            async for response in responses:
+                yield response
+
+    @unary
+    async def SendInput(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller, job = principal_of(context), await self._own(request.id, context)
+        require_command_right(caller, job)
+        return await self._commands.send_input(job, request, caller)
+
+    @unary
     async def Explain(self, request: Any, context: Context) -> Any:  # noqa: N802
         found = await self._find(request.id, principal_of(context))
         assert found.job is not None and found.spec is not None
@@ -159,6 +189,15 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
         response.bundle.sha256 = digest
         response.bundle.size_bytes = len(request.data)
         return response
+
+    async def _own(self, wanted: str, context: Context) -> Job:
+        """A job whose run the caller may look into. Raises NotFound, PermissionDenied."""
+        caller = principal_of(context)
+        found = await self._find(wanted, caller)
+        assert found.job is not None
+        if _sight(caller, found.job) is not Sight.WHOLE:
+            raise PermissionDenied("the run of a job is its tenant's own")
+        return found.job
 
     async def _find(self, wanted: str, caller: Principal) -> JobFound:
         """The job that `wanted` names, when the caller may see it. Raises NotFound."""

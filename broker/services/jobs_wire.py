@@ -8,6 +8,7 @@ from broker.conditions import Condition
 from broker.core.lifecycle import AttemptState, JobState
 from broker.core.messages import Accepted, Refused
 from broker.core.rows import Attempt, Failure, Job
+from broker.services.data_wire import commit_to_wire
 from scheduler.model import Basis, Explanation, Score
 from suan.v1 import job_pb2, jobs_service_pb2
 
@@ -54,6 +55,8 @@ def _job(job: Job) -> job_pb2.Job:
         spec_sha256=job.spec_sha256,
         exit_code=newest.exit_code if newest is not None else 0,
         condition="AttemptUnknown" if lost else "",
+        checkpoint=commit_to_wire(job.checkpoint) if job.checkpoint else None,
+        outputs=map(commit_to_wire, job.outputs),
     )
 
 

@@ -17,7 +17,10 @@ from broker.asks import LogAsk, LogPart
 from broker.core.rows import Attempt, Job
 from broker.leader import Port
 from broker.queries import GetJob, JobFound
+from broker.services.kept_logs import OFFSET_MAX, UNASKED, responses
 from suan.errors import InvalidRequest, NotFound, SuanError, Unavailable
+from suan.log_windows import STREAMS
+from suan.overwritten import last_lines
 from suan.v1 import jobs_service_pb2
 
 PART_BYTES = 128 << 10
@@ -25,24 +28,30 @@ TAIL_BYTES_MAX = 1 << 20
 FOLLOW_WAIT_SECONDS = 5.0
 RANKS_READ_MAX = 64  # of one job at a time
 CHANGE_WAIT_SECONDS = 30.0
-STREAMS = ("stdout", "stderr")
 CURSORS_MAX = RANKS_READ_MAX * len(STREAMS)
-OFFSET_MAX = 1 << 62  # bytes; no file is longer
 
 
 async def read_logs(port: Port, job: Job, request: Any) -> AsyncIterator[Any]:
     """Responses until the end of the log, or for ever with `follow` on a live attempt.
 
+    Where the site cannot be asked, what it had sent before, unless the reader would rather wait.
     Raises InvalidRequest, NotFound (NoLogs) and Unavailable (SiteAway, SiteSilent).
     """
     _check(request)
     attempt = await _attempt(port, job, request)
-    first = await _Log(port, job.id, attempt, 0, STREAMS[0]).ask(0, 0, 0.0)
-    ranks = range(max(first.ranks, 1))
-    if request.HasField("rank"):
-        if request.rank not in ranks:
-            raise NotFound(f"the job has ranks 0 to {ranks[-1]}", "", "NoSuchRank")
-        ranks = range(request.rank, request.rank + 1)
+    try:
+        first = await _Log(port, job.id, attempt, 0, STREAMS[0]).ask(0, 0, 0.0)
+    except (NotFound, Unavailable) as error:
+        if request.follow or request.site_only or error.code not in UNASKED:
+            raise
+        kept = await port.kept(job.id, attempt.epoch)
+        if kept is None:
+            raise
+        _ranks(kept.ranks, request)
+        for response in responses(kept, attempt, request, error):
+            yield response
+        return
+    ranks = _ranks(first.ranks, request)
     streams = (request.stream,) if request.stream else STREAMS
     queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=8)
     readers = [
@@ -56,6 +65,16 @@ async def read_logs(port: Port, job: Job, request: Any) -> AsyncIterator[Any]:
     finally:
         for reader in readers:
             reader.cancel()
+
+
+def _ranks(count: int, request: Any) -> range:
+    """The wanted ones. Raises NotFound (NoSuchRank)."""
+    ranks = range(max(count, 1))
+    if not request.HasField("rank"):
+        return ranks
+    if request.rank not in ranks:
+        raise NotFound(f"the job has ranks 0 to {ranks[-1]}", "", "NoSuchRank")
+    return range(request.rank, request.rank + 1)
 
 
 def _check(request: Any) -> None:
@@ -140,8 +159,7 @@ async def _tail(log: _Log, part: LogPart, lines: int) -> LogPart:
     while part.data and not part.at_end:
         part = await log.ask(part.next_offset, PART_BYTES, 0.0)
         kept = (kept + part.data)[-TAIL_BYTES_MAX:]
-    wanted = b"".join(kept.splitlines(keepends=True)[-lines:])
-    return LogPart(wanted, part.next_offset, part.at_end, part.ranks)
+    return LogPart(last_lines(kept, lines), part.next_offset, part.at_end, part.ranks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ from broker.core.messages import (
 from broker.core.rows import Failure
 from broker.services.data_wire import (
     cache_report_from_wire,
+    commit_from_wire,
+    commit_to_wire,
     prestages_to_wire,
     staging_report_from_wire,
 )
@@ -47,6 +49,8 @@ _REPORT_KINDS: dict[Any, str] = {
     session_pb2.REPORT_KIND_REJECTED: "rejected",
     session_pb2.REPORT_KIND_STARTED: "started",
     session_pb2.REPORT_KIND_ENDED: "ended",
+    session_pb2.REPORT_KIND_RELEASED: "released",
+    session_pb2.REPORT_KIND_COMMITTED: "committed",
 }
 
 # --- up ---------------------------------------------------------------------
@@ -145,6 +149,7 @@ def _report(message: session_pb2.Report) -> Report:
         outcome=message.outcome,
         exit_code=message.exit_code,
         failure=failure_from_wire(message),
+        commit=commit_from_wire(message.commit) if message.HasField("commit") else None,
     )
 
 
@@ -286,6 +291,7 @@ def _grant(grant: Grant) -> session_pb2.Grant:
         array_id=grant.array_id,
         preempted_count=grant.preempted_count,
         data=dict(grant.data),
+        restore=commit_to_wire(grant.restore) if grant.restore else None,
     )
 
 

@@ -113,6 +113,7 @@ def _variant(wanted: WantedVariant) -> Variant:
         group_nodes=(topology.num_nodes or wanted.num_nodes) if topology and within else 0,
         group_required=topology.required if topology and within else False,
         software=wanted.software,
+        in_image=bool(wanted.image),
     )
 
 

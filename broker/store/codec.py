@@ -20,6 +20,7 @@ from broker.core.rows import (
     Attempt,
     Audit,
     Bundle,
+    Commit,
     Dataset,
     Failure,
     Job,
@@ -121,6 +122,8 @@ _CONVERTS: dict[type[Any], dict[str, Convert]] = {
         "state": JobState,
         "attempts": partial(_records, Attempt),
         "failure": partial(_perhaps, Failure),
+        "checkpoint": partial(_perhaps, Commit),
+        "outputs": partial(_records, Commit),
     },
     Attempt: {
         "state": AttemptState,
@@ -152,6 +155,7 @@ _FIELDS: dict[type[Any], dict[str, Convert | None]] = {
     for kind in (
         *KINDS.values(),
         Attempt,
+        Commit,
         Failure,
         Project,
         Quota,

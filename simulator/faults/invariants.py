@@ -149,6 +149,9 @@ class Invariants:
         old, new = before.attempts, job.attempts
         if old and (not new or new[-1].epoch < old[-1].epoch):
             raise Violation("I6", job.id, "its epoch went back")
+        last, kept = before.checkpoint, job.checkpoint
+        if last is not None and (kept is None or kept.order < last.order):
+            raise Violation("I6", job.id, "its checkpoint went back")
         known = {attempt.epoch: attempt for attempt in old}
         for attempt in new:
             earlier = known.get(attempt.epoch, attempt)
@@ -179,7 +182,7 @@ class Invariants:
     def leased(self, jobs: Iterable[Job], pool: str, usable: int) -> None:
         """Leases were given in a pool that offers so many cards."""
         cards = sum(
-            attempt.cards
+            attempt.cards_held
             for job in jobs
             if (attempt := job.live_attempt) is not None and attempt.pool == pool
         )

@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.backends import Exit, RunOrder
+from agent.backends import Exit, RunOrder, parse_run_name
 from agent.supervisor.attempts import NOT_STARTED
-from agent.supervisor.messages import Event, Launch, RunEnded, RunRefused, RunStarted
-from agent.supervisor.values import Failure
+from agent.supervisor.messages import (
+    Committed,
+    Event,
+    Launch,
+    Publish,
+    Published,
+    RunEnded,
+    RunRefused,
+    RunStarted,
+)
+from agent.supervisor.values import Commit, Failure
 from simulator.faults.machine import Machine, Run
 from simulator.faults.world import Node
 
@@ -20,6 +29,12 @@ AMBIGUOUS = 0.05  # probability that a submission fails without an answer
 SLOW = 0.1  # probability that what it needs takes long to bring
 _FULL = Failure("site", "DiskFull", "the site's disk is full")
 _FAILED = Failure("site", "LaunchFailed", "not submitted: no answer")
+
+
+def _state_of(name: str) -> Commit:
+    job_id, epoch = parse_run_name(name)
+    url = f"s3://store/{job_id}/{epoch}/checkpoint-1/manifest.json"
+    return Commit("checkpoint", epoch, 1, url, "0" * 64, 1, 1)
 
 
 class Runs:
@@ -42,6 +57,7 @@ class Runs:
         self._guarded = guarded
         self._to_machine = to_machine
         self._launches: dict[str, Launch] = {}  # until the submission begins
+        self._publishing: dict[str, Publish] = {}
         for run in machine.runs.values():
             run.exit_to(self._ended)
 
@@ -59,6 +75,28 @@ class Runs:
         run = self._machine.runs.get(name)
         if run is not None:
             run.stop()
+
+    def publish(self, publish: Publish) -> None:
+        """Its last state goes to a store that is slow at times; then its end may be told."""
+        name = publish.exit.name
+        if name in self._publishing:
+            return
+        self._publishing[name] = publish
+        world = self._agent.world
+        seconds = world.between(0.0, 300.0) if world.chance(SLOW) else world.between(0.0, 2.0)
+        self._agent.later(seconds, lambda: self._published(name, whole=True))
+
+    def unpublish(self, name: str) -> None:
+        if name in self._publishing:
+            self._agent.later(0.0, lambda: self._published(name, whole=False))
+
+    def _published(self, name: str, whole: bool) -> None:
+        publish = self._publishing.pop(name, None)
+        if publish is None:
+            return
+        if whole:
+            self._post(Committed(name, _state_of(name)))
+        self._post(Published(publish.exit))
 
     def renew(self, leases: tuple[tuple[str, float], ...]) -> None:
         """Move the ends of leases; on the disk a moment later."""

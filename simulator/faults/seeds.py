@@ -92,7 +92,7 @@ MUTANTS_DIE_FROM: dict[str, int] = {
     "preempted-at-once": 9,
     "sends-before-commit": 0,
     "replies-before-commit": 0,
-    "gaps-acknowledged": 15,
+    "gaps-acknowledged": 83,
     "led-deadline-ignored": 20,
     "writes-of-any-term": 0,
     "late-copies-of-writes": 1,

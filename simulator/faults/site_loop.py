@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent.supervisor import Decision, State, Supervisor
 from agent.supervisor.messages import (
     CloseSession,
+    DropStates,
     Effect,
     Event,
     Forget,
@@ -17,11 +18,13 @@ from agent.supervisor.messages import (
     JournalRecovered,
     Launch,
     ModeSet,
+    Publish,
     Record,
     RenewLeases,
     RunsFound,
     StopRun,
     Tick,
+    Unpublish,
 )
 from simulator.faults.runs import Runs
 
@@ -144,6 +147,12 @@ class SiteLoop:
                 self.runs.renew(leases)
             case Forget(names):
                 self.runs.forget(names)
+            case Publish():
+                self.runs.publish(effect)
+            case Unpublish(name):
+                self.runs.unpublish(name)
+            case DropStates():
+                return
             case _ if session is None:
                 return
             case CloseSession(name, _):

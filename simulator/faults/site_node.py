@@ -53,7 +53,7 @@ class SiteNode(AgentEnd):
         self._network = network
         self._brokers = brokers
         self._new_machine = new_machine
-        self.settings = Settings(site=name, sweep_seconds=SWEEP_SECONDS)
+        self.settings = Settings(site=name, sweep_seconds=SWEEP_SECONDS, has_store=True)
         self._pool = DeclaredPool(
             POOL,
             MODEL,

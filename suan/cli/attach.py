@@ -6,6 +6,7 @@ Ctrl-C detaches: it says how to come back and never cancels.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
@@ -17,11 +18,11 @@ from suan.cli.times import length
 from suan.errors import Unavailable
 from suan.ids import short_id
 from suan.models import Job, JobState, Launch
+from suan.overwritten import LINE_BYTES_MAX, LastStates
 from suan.sync import Client
-from suan.views import LogChunk
+from suan.views import KeptLog, LogChunk
 
 STAY_SECONDS = 120.0  # for a broker that was there to come back, or another in its place
-LINE_BYTES_MAX = 64 * 1024  # a longer line of several ranks is cut
 
 
 @contextmanager
@@ -77,16 +78,22 @@ def _state_line(job: Job) -> str:
     return line
 
 
-def print_logs(client: Client, job: Job, *, rank: int | None = None, **wanted: Any) -> None:
+def print_logs(
+    client: Client, job: Job, *, rank: int | None = None, raw: bool = False, **wanted: Any
+) -> None:
     """Copies a job's output to ours, as it is or by line with the rank in front.
 
-    Where the end of it lies at a site that is lost, says so, and leaves the rest to the job's
-    own outcome.
+    Outside a terminal a progress bar is its last state, unless it is wanted `raw`. Where the end
+    lies at a site that is lost, says so, and leaves the rest to the job's own outcome.
     """
-    writer = _Writer(by_line=rank is None and _has_ranks(client, job))
+    writer = _Writer(by_line=rank is None and _has_ranks(client, job), raw=raw)
+    told = False
     with closing(client.logs(job.id, rank=rank, **wanted)) as chunks:
         try:
             for chunk in chunks:
+                if chunk.kept and not told:
+                    note(_kept_note(chunk.kept))
+                    told = True
                 writer.write(chunk)
         except Unavailable as error:
             if error.code != "LogsIncomplete":
@@ -94,6 +101,13 @@ def print_logs(client: Client, job: Job, *, rank: int | None = None, **wanted: A
             note(f"note: {error.message}; {error.hint}")
         finally:
             writer.finish()
+
+
+def _kept_note(kept: KeptLog) -> str:
+    lacks = "" if kept.at_end else "; what came later is missing"
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(kept.at))
+    why = f"{kept.site} cannot be asked ({kept.code})"
+    return f"note: {why}: this is what it had sent until {until}{lacks}"
 
 
 def _has_ranks(client: Client, job: Job) -> bool:
@@ -106,8 +120,10 @@ def _has_ranks(client: Client, job: Job) -> bool:
 class _Writer:
     """Writes chunks: at once, or whole lines with the rank in front."""
 
-    def __init__(self, by_line: bool) -> None:
+    def __init__(self, by_line: bool, raw: bool = False) -> None:
         self._by_line = by_line
+        self._raw = raw
+        self._states: dict[tuple[int, str], LastStates] = {}
         self._rest: dict[tuple[int, str], bytes] = {}
         self._outputs: dict[str, BinaryIO] = {
             "stdout": sys.stdout.buffer,
@@ -115,10 +131,12 @@ class _Writer:
         }
 
     def write(self, chunk: LogChunk) -> None:
-        if not self._by_line:
-            self._put(chunk.stream, chunk.data)
-            return
         key = (chunk.rank, chunk.stream)
+        if not self._by_line:
+            is_as_written = self._raw or self._output(chunk.stream).isatty()
+            states = None if is_as_written else self._states.setdefault(key, LastStates())
+            self._put(chunk.stream, states.add(chunk.data) if states else chunk.data)
+            return
         *lines, rest = (self._rest.get(key, b"") + chunk.data).split(b"\n")
         self._rest[key] = rest
         if len(rest) > LINE_BYTES_MAX:
@@ -127,15 +145,20 @@ class _Writer:
 
     def finish(self) -> None:
         """Writes lines that were begun and never ended."""
+        for (_, stream), states in self._states.items():
+            self._put(stream, states.finish())
         for (rank, stream), rest in self._rest.items():
             if rest:
                 self._put(stream, _with_rank(rank, rest))
 
     def _put(self, stream: str, data: bytes) -> None:
         if data:
-            output = self._outputs.get(stream, sys.stdout.buffer)
+            output = self._output(stream)
             output.write(data)
             output.flush()
+
+    def _output(self, stream: str) -> BinaryIO:
+        return self._outputs.get(stream, sys.stdout.buffer)
 
 
 def _with_rank(rank: int, line: bytes) -> bytes:

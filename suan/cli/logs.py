@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--rank", type=click.IntRange(0), metavar="R", help="Only this rank.")
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Default: the last one.")
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Default: both.")
+@click.option("--raw", is_flag=True, help="In a pipe too, all that a progress bar overwrote.")
 @connected
 def logs(
     client: Client,
@@ -31,12 +32,14 @@ def logs(
     rank: int | None,
     attempt: int | None,
     stream: str | None,
+    raw: bool,
 ) -> int:
     """Print what a job wrote.
 
     What it wrote to standard error goes to standard error. Lines of a job with several ranks
-    begin with [rank]. With --since and --tail, the last N lines of those since. Ctrl-C ends
-    the printing, never the job.
+    begin with [rank]. With --since and --tail, the last N lines of those since. In a pipe or a
+    file a progress bar is its last state. Of a site that cannot be asked, what it had sent to
+    the broker is printed. Ctrl-C ends the printing, never the job.
     """
     from suan.cli.attach import STAY_SECONDS, print_logs, told_how_to_return
     from suan.cli.jobs import exit_code, outcome_line
@@ -58,6 +61,7 @@ def logs(
             rank=rank,
             epoch=attempt or 0,
             stream=stream or "",
+            raw=raw,
         )
         if not follow or attempt:
             return ExitCode.OK

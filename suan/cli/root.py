@@ -19,6 +19,8 @@ COMMANDS: Table = {
         "ps": ("suan.cli.ps:ps", "List jobs: live ones and those ended lately."),
         "get": ("suan.cli.get:get", "Show one job with its attempts."),
         "logs": ("suan.cli.logs:logs", "Print what a job wrote."),
+        "cp": ("suan.cli.cp:cp", "Copy files of a job to this machine."),
+        "exec": ("suan.cli.exec:exec_", "Run a command beside a running job."),
         "explain": ("suan.cli.explain:explain", "Say why a job is where it is."),
         "cancel": ("suan.cli.cancel:cancel", "Cancel jobs or whole arrays."),
     },

@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from suan.models import AttemptState, Job
+from suan.cli.times import moment
+from suan.models import AttemptState, Commit, Job
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 STEP_PERCENT = 10  # between two lines where they cannot be written over
@@ -23,6 +24,20 @@ def staged(job: Job) -> str:
     power = min(len(UNITS) - 1, (len(str(total)) - 1) // 3)
     unit = 1000**power
     return f"{done / unit:.1f} of {total / unit:.1f} {UNITS[power]}, {_percent(job)} %"
+
+
+def committed(commit: Commit) -> str:
+    """Such as "1.2 GB in 12 files, try 2 at east, 2026-11-23 01:40, s3://b/…/manifest.json"."""
+    files = "1 file" if commit.files == 1 else f"{commit.files} files"
+    size, tried = amount(commit.size_bytes), f"try {commit.epoch} at {commit.site}"
+    return f"{size} in {files}, {tried}, {moment(commit.at)}, {commit.url}"
+
+
+def amount(size_bytes: int) -> str:
+    """Such as "3.2 GB"."""
+    power = min(len(UNITS) - 1, (len(str(size_bytes)) - 1) // 3)
+    whole = f"{size_bytes}" if not power else f"{size_bytes / 1000**power:.1f}"
+    return f"{whole} {UNITS[power]}"
 
 
 class StagedLine:

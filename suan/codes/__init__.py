@@ -15,6 +15,7 @@ from suan.codes.connections import CONNECTION, SESSIONS
 from suan.codes.counters import COUNTERS
 from suan.codes.failures import FAILURES, PROTOCOL, STAGING
 from suan.codes.refusals import ADMINISTRATION, REFUSALS
+from suan.codes.runs import COMMANDS, FILES
 from suan.codes.simulation import SIMULATION
 from suan.codes.starts import STARTS
 
@@ -37,6 +38,8 @@ _TABLES = (
     PROTOCOL,
     CONNECTION,
     STARTS,
+    FILES,
+    COMMANDS,
 )
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(

@@ -38,6 +38,10 @@ CONDITIONS = {
         "The pool's nodes have no such software stack, or an older one.",
         "Lower `resources.software`, or bring the stack along in an `image`.",
     ),
+    "ImagesUnsupported": (
+        "The site runs jobs natively, not in container images that they bring.",
+        "Leave `image` out, or allow sites that run images.",
+    ),
     "TooFewCards": (
         "The pool owns fewer cards than the job needs at once.",
         "Lower `num_nodes` or the cards per node.",

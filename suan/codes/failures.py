@@ -44,6 +44,14 @@ FAILURES = {
         "A rule of the site refuses the job.",
         "`suan get` quotes the site; change the job or allow other sites.",
     ),
+    "TenantNotMapped": (
+        "The site runs jobs under local accounts, and your organisation has none there.",
+        "Allow other sites, or ask the site's operator for an account.",
+    ),
+    "AccountUnusable": (
+        "The local account under which the site would run the job is not there, or is root.",
+        "The site's operator corrects `accounts` in agent.yaml; the job is tried elsewhere.",
+    ),
     "Preempted": (
         "The site or the federation took the cards back for something more urgent.",
         "Nothing: it is tried again, from its last checkpoint.",
@@ -92,9 +100,17 @@ FAILURES = {
         "The site never started the attempt and never will.",
         "Nothing: it is tried again and costs nothing.",
     ),
-    "ImagesUnsupported": (
-        "Sites run jobs natively in this version, not in container images.",
-        "Leave `image` out of the job file.",
+    "ImageNotAllowed": (
+        "The site runs container images, but not this one.",
+        "`suan get` quotes what it allows; name such an image, or allow other sites.",
+    ),
+    "ImageMissing": (
+        "The site has no container image of this name.",
+        "Name one that it has, ask its operator for it, or allow other sites.",
+    ),
+    "ImageUnfit": (
+        "The site's container runtime cannot show the job's directories inside the image.",
+        "`suan get` quotes what the site's operator has to do; or allow other sites.",
     ),
     "UnreadableSpec": (
         "The site cannot read the job's specification: its agent is older.",
@@ -135,6 +151,22 @@ STAGING = {
     "DataRefused": (
         "The site, or the server that has the data, does not give it.",
         "Ask the site's operator for access, or place a copy at the site.",
+    ),
+    "OutputFailed": (
+        "The job ran to its end, but what it wrote could not be brought to its store.",
+        "`suan get` quotes the site; what was written is still there: `suan cp` reads it.",
+    ),
+    "OutputUnsupported": (
+        "No site can publish the job's outputs as its file says.",
+        "Name a URL that sites may write to, or leave `dest` out for the site's own store.",
+    ),
+    "OutputMissing": (
+        "The job ended without writing an output that its file names.",
+        "Write it below $SUAN_OUTPUT_DIR, by the path that `outputs` gives it.",
+    ),
+    "RestoreFailed": (
+        "The job's last checkpoint could not be brought to the site, so it was not begun there.",
+        "Nothing: other sites are tried. If it goes on, see whether they reach the store.",
     ),
     "DataCorrupt": (
         "What was downloaded is not what its checksum says.",

@@ -68,6 +68,10 @@ _BROKER = {
 
 # Of the agent.
 _AGENT = {
+    "AccountsNeedRoot": (
+        "The agent shall run jobs as other users of the machine, which only root can.",
+        "Run the agent as root, or drop `accounts` from agent.yaml.",
+    ),
     "AgentRunning": (
         "Another agent runs with this state directory.",
         "See it with `suan-agent status`; each agent needs a `state_dir` of its own.",

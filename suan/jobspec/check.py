@@ -53,7 +53,7 @@ _INPUT: _Rules = (
 )
 _OUTPUT: _Rules = (
     ("path", limits.PATH, False),
-    ("destination", limits.SOURCE, False),
+    ("destination", limits.SOURCE, True),
     ("when", limits.WHENS, False),
     ("size_bytes", limits.SIZE_BYTES, True),
 )

@@ -70,7 +70,7 @@ class Draft:
 class Destination:
     """The value of one entry of `outputs`."""
 
-    dest: str
+    dest: str = ""
     when: str = "success"
     size_bytes: int = 0
 

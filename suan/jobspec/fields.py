@@ -198,10 +198,14 @@ INPUT: Either[draft.Source] = Either(
     ),
 )
 
+OUTPUTS_HELP = (
+    "path below $SUAN_OUTPUT_DIR to where it is published; a success is told once all of it is"
+)
+
 OUTPUT: Record[draft.Destination] = Record(
     draft.Destination,
     (
-        Field("dest", SOURCE, "ds://<dataset> or a URL", required=True),
+        Field("dest", SOURCE, "a URL that its site may write to; default: the site's own store"),
         Field("when", _same("success", "always"), "default: success"),
         Field(
             "size",
@@ -301,7 +305,7 @@ JOB_FILE: Record[draft.Draft] = Record(
             attribute="working_directory",
         ),
         Field("inputs", MapOf(limits.PATH, INPUT, draft.make_input), "path to data, read"),
-        Field("outputs", MapOf(limits.PATH, OUTPUT, draft.make_output), "path to data, written"),
+        Field("outputs", MapOf(limits.PATH, OUTPUT, draft.make_output), OUTPUTS_HELP),
         Field(
             "envs",
             Environment(),
@@ -339,7 +343,11 @@ JOB_FILE: Record[draft.Draft] = Record(
         Field("retry", RETRY, "when to try again"),
         Field("lease", LEASE, "what happens when its site falls silent"),
         Field("work", WORK, "how much there is to do: makes estimates true"),
-        Field("checkpoint", CHECKPOINT, "what the job writes to go on from after a failure"),
+        Field(
+            "checkpoint",
+            CHECKPOINT,
+            "what the job writes below $SUAN_CHECKPOINT_DIR to go on from after a failure",
+        ),
         Field(
             "array",
             quantity(units.array_range, None, units.ARRAY, "a range such as 0-99%10"),

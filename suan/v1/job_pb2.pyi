@@ -301,8 +301,32 @@ class Attempt(_message.Message):
     staging_bytes: int
     def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., site: _Optional[str] = ..., pool: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards: _Optional[int] = ..., num_nodes: _Optional[int] = ..., placed_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., staged_bytes: _Optional[int] = ..., staging_bytes: _Optional[int] = ...) -> None: ...
 
+class Commit(_message.Message):
+    __slots__ = ("kind", "number", "path", "url", "sha256", "size_bytes", "files", "epoch", "site", "at")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    number: int
+    path: str
+    url: str
+    sha256: str
+    size_bytes: int
+    files: int
+    epoch: int
+    site: str
+    at: float
+    def __init__(self, kind: _Optional[str] = ..., number: _Optional[int] = ..., path: _Optional[str] = ..., url: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., files: _Optional[int] = ..., epoch: _Optional[int] = ..., site: _Optional[str] = ..., at: _Optional[float] = ...) -> None: ...
+
 class Job(_message.Message):
-    __slots__ = ("id", "name", "tenant", "project", "user", "state", "submitted_at", "finished_at", "attempts", "failure", "array_id", "array_index", "revision", "priority", "spec_sha256", "exit_code", "condition")
+    __slots__ = ("id", "name", "tenant", "project", "user", "state", "submitted_at", "finished_at", "attempts", "failure", "array_id", "array_index", "revision", "priority", "spec_sha256", "exit_code", "condition", "checkpoint", "outputs")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -320,6 +344,8 @@ class Job(_message.Message):
     SPEC_SHA256_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     CONDITION_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     tenant: str
@@ -337,4 +363,6 @@ class Job(_message.Message):
     spec_sha256: str
     exit_code: int
     condition: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., submitted_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., array_id: _Optional[str] = ..., array_index: _Optional[int] = ..., revision: _Optional[int] = ..., priority: _Optional[int] = ..., spec_sha256: _Optional[str] = ..., exit_code: _Optional[int] = ..., condition: _Optional[str] = ...) -> None: ...
+    checkpoint: Commit
+    outputs: _containers.RepeatedCompositeFieldContainer[Commit]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., submitted_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., array_id: _Optional[str] = ..., array_index: _Optional[int] = ..., revision: _Optional[int] = ..., priority: _Optional[int] = ..., spec_sha256: _Optional[str] = ..., exit_code: _Optional[int] = ..., condition: _Optional[str] = ..., checkpoint: _Optional[_Union[Commit, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[Commit, _Mapping]]] = ...) -> None: ...

@@ -1,4 +1,5 @@
 from suan.v1 import accelerator_pb2 as _accelerator_pb2
+from suan.v1 import file_pb2 as _file_pb2
 from suan.v1 import job_pb2 as _job_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -127,7 +128,7 @@ class CancelResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ...) -> None: ...
 
 class LogsRequest(_message.Message):
-    __slots__ = ("id", "follow", "tail_lines", "rank", "epoch", "stream", "since", "after")
+    __slots__ = ("id", "follow", "tail_lines", "rank", "epoch", "stream", "since", "after", "site_only")
     ID_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +137,7 @@ class LogsRequest(_message.Message):
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    SITE_ONLY_FIELD_NUMBER: _ClassVar[int]
     id: str
     follow: bool
     tail_lines: int
@@ -144,7 +146,8 @@ class LogsRequest(_message.Message):
     stream: str
     since: float
     after: _containers.RepeatedCompositeFieldContainer[LogCursor]
-    def __init__(self, id: _Optional[str] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., rank: _Optional[int] = ..., epoch: _Optional[int] = ..., stream: _Optional[str] = ..., since: _Optional[float] = ..., after: _Optional[_Iterable[_Union[LogCursor, _Mapping]]] = ...) -> None: ...
+    site_only: bool
+    def __init__(self, id: _Optional[str] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., rank: _Optional[int] = ..., epoch: _Optional[int] = ..., stream: _Optional[str] = ..., since: _Optional[float] = ..., after: _Optional[_Iterable[_Union[LogCursor, _Mapping]]] = ..., site_only: _Optional[bool] = ...) -> None: ...
 
 class LogCursor(_message.Message):
     __slots__ = ("rank", "stream", "offset")
@@ -157,18 +160,148 @@ class LogCursor(_message.Message):
     def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class LogsResponse(_message.Message):
-    __slots__ = ("rank", "stream", "data", "epoch", "offset")
+    __slots__ = ("rank", "stream", "data", "epoch", "offset", "kept")
     RANK_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     rank: int
     stream: str
     data: bytes
     epoch: int
     offset: int
-    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    kept: KeptLog
+    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ..., kept: _Optional[_Union[KeptLog, _Mapping]] = ...) -> None: ...
+
+class KeptLog(_message.Message):
+    __slots__ = ("code", "site", "at", "at_end")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    AT_END_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    site: str
+    at: float
+    at_end: bool
+    def __init__(self, code: _Optional[str] = ..., site: _Optional[str] = ..., at: _Optional[float] = ..., at_end: _Optional[bool] = ...) -> None: ...
+
+class ListFilesRequest(_message.Message):
+    __slots__ = ("id", "path", "epoch", "after")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    path: str
+    epoch: int
+    after: str
+    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., epoch: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+
+class ListFilesResponse(_message.Message):
+    __slots__ = ("entry", "entries", "more", "epoch")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    entry: _file_pb2.FileEntry
+    entries: _containers.RepeatedCompositeFieldContainer[_file_pb2.FileEntry]
+    more: bool
+    epoch: int
+    def __init__(self, entry: _Optional[_Union[_file_pb2.FileEntry, _Mapping]] = ..., entries: _Optional[_Iterable[_Union[_file_pb2.FileEntry, _Mapping]]] = ..., more: _Optional[bool] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class ReadFileRequest(_message.Message):
+    __slots__ = ("id", "path", "epoch", "offset", "end")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    path: str
+    epoch: int
+    offset: int
+    end: int
+    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
+
+class ReadFileResponse(_message.Message):
+    __slots__ = ("entry", "offset", "data", "epoch")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    entry: _file_pb2.FileEntry
+    offset: int
+    data: bytes
+    epoch: int
+    def __init__(self, entry: _Optional[_Union[_file_pb2.FileEntry, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class ExecRequest(_message.Message):
+    __slots__ = ("id", "command_id", "argv", "rank", "timeout_seconds", "epoch", "stdout_offset", "stderr_offset", "takes_input")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGV_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    STDERR_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TAKES_INPUT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    command_id: str
+    argv: _containers.RepeatedScalarFieldContainer[str]
+    rank: int
+    timeout_seconds: float
+    epoch: int
+    stdout_offset: int
+    stderr_offset: int
+    takes_input: bool
+    def __init__(self, id: _Optional[str] = ..., command_id: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., rank: _Optional[int] = ..., timeout_seconds: _Optional[float] = ..., epoch: _Optional[int] = ..., stdout_offset: _Optional[int] = ..., stderr_offset: _Optional[int] = ..., takes_input: _Optional[bool] = ...) -> None: ...
+
+class ExecResponse(_message.Message):
+    __slots__ = ("epoch", "stdout", "stdout_offset", "stderr", "stderr_offset", "ended", "exit_code")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    STDERR_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    stdout: bytes
+    stdout_offset: int
+    stderr: bytes
+    stderr_offset: int
+    ended: bool
+    exit_code: int
+    def __init__(self, epoch: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stdout_offset: _Optional[int] = ..., stderr: _Optional[bytes] = ..., stderr_offset: _Optional[int] = ..., ended: _Optional[bool] = ..., exit_code: _Optional[int] = ...) -> None: ...
+
+class SendInputRequest(_message.Message):
+    __slots__ = ("id", "command_id", "epoch", "rank", "offset", "data", "end")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    command_id: str
+    epoch: int
+    rank: int
+    offset: int
+    data: bytes
+    end: bool
+    def __init__(self, id: _Optional[str] = ..., command_id: _Optional[str] = ..., epoch: _Optional[int] = ..., rank: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., end: _Optional[bool] = ...) -> None: ...
+
+class SendInputResponse(_message.Message):
+    __slots__ = ("taken", "ended")
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    taken: int
+    ended: bool
+    def __init__(self, taken: _Optional[int] = ..., ended: _Optional[bool] = ...) -> None: ...
 
 class Score(_message.Message):
     __slots__ = ("wait_seconds", "stage_seconds", "run_seconds", "yuan", "kwh", "fragmentation_seconds", "basis", "scarcity_seconds")

@@ -90,6 +90,26 @@ class JobsStub:
                 request_serializer=suan_dot_v1_dot_jobs__service__pb2.PutBundleRequest.SerializeToString,
                 response_deserializer=suan_dot_v1_dot_jobs__service__pb2.PutBundleResponse.FromString,
                 _registered_method=True)
+        self.ListFiles = channel.unary_unary(
+                '/suan.v1.Jobs/ListFiles',
+                request_serializer=suan_dot_v1_dot_jobs__service__pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_jobs__service__pb2.ListFilesResponse.FromString,
+                _registered_method=True)
+        self.ReadFile = channel.unary_stream(
+                '/suan.v1.Jobs/ReadFile',
+                request_serializer=suan_dot_v1_dot_jobs__service__pb2.ReadFileRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_jobs__service__pb2.ReadFileResponse.FromString,
+                _registered_method=True)
+        self.Exec = channel.unary_stream(
+                '/suan.v1.Jobs/Exec',
+                request_serializer=suan_dot_v1_dot_jobs__service__pb2.ExecRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_jobs__service__pb2.ExecResponse.FromString,
+                _registered_method=True)
+        self.SendInput = channel.unary_unary(
+                '/suan.v1.Jobs/SendInput',
+                request_serializer=suan_dot_v1_dot_jobs__service__pb2.SendInputRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_jobs__service__pb2.SendInputResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServicer:
@@ -162,6 +182,30 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFiles(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadFile(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Exec(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendInput(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -219,6 +263,26 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.PutBundle,
                     request_deserializer=suan_dot_v1_dot_jobs__service__pb2.PutBundleRequest.FromString,
                     response_serializer=suan_dot_v1_dot_jobs__service__pb2.PutBundleResponse.SerializeToString,
+            ),
+            'ListFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFiles,
+                    request_deserializer=suan_dot_v1_dot_jobs__service__pb2.ListFilesRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_jobs__service__pb2.ListFilesResponse.SerializeToString,
+            ),
+            'ReadFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadFile,
+                    request_deserializer=suan_dot_v1_dot_jobs__service__pb2.ReadFileRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_jobs__service__pb2.ReadFileResponse.SerializeToString,
+            ),
+            'Exec': grpc.unary_stream_rpc_method_handler(
+                    servicer.Exec,
+                    request_deserializer=suan_dot_v1_dot_jobs__service__pb2.ExecRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_jobs__service__pb2.ExecResponse.SerializeToString,
+            ),
+            'SendInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendInput,
+                    request_deserializer=suan_dot_v1_dot_jobs__service__pb2.SendInputRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_jobs__service__pb2.SendInputResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -519,6 +583,114 @@ class Jobs:
             '/suan.v1.Jobs/PutBundle',
             suan_dot_v1_dot_jobs__service__pb2.PutBundleRequest.SerializeToString,
             suan_dot_v1_dot_jobs__service__pb2.PutBundleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suan.v1.Jobs/ListFiles',
+            suan_dot_v1_dot_jobs__service__pb2.ListFilesRequest.SerializeToString,
+            suan_dot_v1_dot_jobs__service__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/suan.v1.Jobs/ReadFile',
+            suan_dot_v1_dot_jobs__service__pb2.ReadFileRequest.SerializeToString,
+            suan_dot_v1_dot_jobs__service__pb2.ReadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/suan.v1.Jobs/Exec',
+            suan_dot_v1_dot_jobs__service__pb2.ExecRequest.SerializeToString,
+            suan_dot_v1_dot_jobs__service__pb2.ExecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suan.v1.Jobs/SendInput',
+            suan_dot_v1_dot_jobs__service__pb2.SendInputRequest.SerializeToString,
+            suan_dot_v1_dot_jobs__service__pb2.SendInputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,3 +1,4 @@
+from suan.v1 import file_pb2 as _file_pb2
 from suan.v1 import job_pb2 as _job_pb2
 from suan.v1 import site_pb2 as _site_pb2
 from google.protobuf.internal import containers as _containers
@@ -15,13 +16,17 @@ class ReportKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REPORT_KIND_REJECTED: _ClassVar[ReportKind]
     REPORT_KIND_STARTED: _ClassVar[ReportKind]
     REPORT_KIND_ENDED: _ClassVar[ReportKind]
+    REPORT_KIND_RELEASED: _ClassVar[ReportKind]
+    REPORT_KIND_COMMITTED: _ClassVar[ReportKind]
 REPORT_KIND_UNSPECIFIED: ReportKind
 REPORT_KIND_REJECTED: ReportKind
 REPORT_KIND_STARTED: ReportKind
 REPORT_KIND_ENDED: ReportKind
+REPORT_KIND_RELEASED: ReportKind
+REPORT_KIND_COMMITTED: ReportKind
 
 class AgentMessage(_message.Message):
-    __slots__ = ("hello", "heartbeat", "capacity", "reports", "grant_results", "log_chunk", "reconcile", "cache_report", "staging_report")
+    __slots__ = ("hello", "heartbeat", "capacity", "reports", "grant_results", "log_chunk", "reconcile", "cache_report", "staging_report", "log_tails", "file_chunk", "command_chunk")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +36,9 @@ class AgentMessage(_message.Message):
     RECONCILE_FIELD_NUMBER: _ClassVar[int]
     CACHE_REPORT_FIELD_NUMBER: _ClassVar[int]
     STAGING_REPORT_FIELD_NUMBER: _ClassVar[int]
+    LOG_TAILS_FIELD_NUMBER: _ClassVar[int]
+    FILE_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_CHUNK_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     capacity: Capacity
@@ -40,10 +48,13 @@ class AgentMessage(_message.Message):
     reconcile: Reconcile
     cache_report: CacheReport
     staging_report: StagingReport
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., reports: _Optional[_Union[Reports, _Mapping]] = ..., grant_results: _Optional[_Union[GrantResults, _Mapping]] = ..., log_chunk: _Optional[_Union[LogChunk, _Mapping]] = ..., reconcile: _Optional[_Union[Reconcile, _Mapping]] = ..., cache_report: _Optional[_Union[CacheReport, _Mapping]] = ..., staging_report: _Optional[_Union[StagingReport, _Mapping]] = ...) -> None: ...
+    log_tails: LogTails
+    file_chunk: FileChunk
+    command_chunk: CommandChunk
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., reports: _Optional[_Union[Reports, _Mapping]] = ..., grant_results: _Optional[_Union[GrantResults, _Mapping]] = ..., log_chunk: _Optional[_Union[LogChunk, _Mapping]] = ..., reconcile: _Optional[_Union[Reconcile, _Mapping]] = ..., cache_report: _Optional[_Union[CacheReport, _Mapping]] = ..., staging_report: _Optional[_Union[StagingReport, _Mapping]] = ..., log_tails: _Optional[_Union[LogTails, _Mapping]] = ..., file_chunk: _Optional[_Union[FileChunk, _Mapping]] = ..., command_chunk: _Optional[_Union[CommandChunk, _Mapping]] = ...) -> None: ...
 
 class BrokerMessage(_message.Message):
-    __slots__ = ("verdicts", "heartbeat_reply", "grants", "stops", "report_ack", "log_request", "goodbye", "prestages")
+    __slots__ = ("verdicts", "heartbeat_reply", "grants", "stops", "report_ack", "log_request", "goodbye", "prestages", "log_tails_ack", "file_request", "command_request")
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_REPLY_FIELD_NUMBER: _ClassVar[int]
     GRANTS_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +63,9 @@ class BrokerMessage(_message.Message):
     LOG_REQUEST_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
     PRESTAGES_FIELD_NUMBER: _ClassVar[int]
+    LOG_TAILS_ACK_FIELD_NUMBER: _ClassVar[int]
+    FILE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_REQUEST_FIELD_NUMBER: _ClassVar[int]
     verdicts: Verdicts
     heartbeat_reply: HeartbeatReply
     grants: Grants
@@ -60,7 +74,10 @@ class BrokerMessage(_message.Message):
     log_request: LogRequest
     goodbye: Goodbye
     prestages: Prestages
-    def __init__(self, verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., grants: _Optional[_Union[Grants, _Mapping]] = ..., stops: _Optional[_Union[Stops, _Mapping]] = ..., report_ack: _Optional[_Union[ReportAck, _Mapping]] = ..., log_request: _Optional[_Union[LogRequest, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., prestages: _Optional[_Union[Prestages, _Mapping]] = ...) -> None: ...
+    log_tails_ack: LogTailsAck
+    file_request: FileRequest
+    command_request: CommandRequest
+    def __init__(self, verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., heartbeat_reply: _Optional[_Union[HeartbeatReply, _Mapping]] = ..., grants: _Optional[_Union[Grants, _Mapping]] = ..., stops: _Optional[_Union[Stops, _Mapping]] = ..., report_ack: _Optional[_Union[ReportAck, _Mapping]] = ..., log_request: _Optional[_Union[LogRequest, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., prestages: _Optional[_Union[Prestages, _Mapping]] = ..., log_tails_ack: _Optional[_Union[LogTailsAck, _Mapping]] = ..., file_request: _Optional[_Union[FileRequest, _Mapping]] = ..., command_request: _Optional[_Union[CommandRequest, _Mapping]] = ...) -> None: ...
 
 class AttemptId(_message.Message):
     __slots__ = ("job_id", "epoch")
@@ -203,7 +220,7 @@ class Slice(_message.Message):
     def __init__(self, supernode: _Optional[str] = ..., num_nodes: _Optional[int] = ..., cards: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("id", "grant_seq", "anchor_seq", "pool", "slices", "variant", "tenant", "project", "user", "name", "spec_sha256", "lease_class", "lease_seconds", "array_index", "array_id", "preempted_count", "data", "signature")
+    __slots__ = ("id", "grant_seq", "anchor_seq", "pool", "slices", "variant", "tenant", "project", "user", "name", "spec_sha256", "lease_class", "lease_seconds", "array_index", "array_id", "preempted_count", "data", "signature", "restore")
     class DataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +246,7 @@ class Grant(_message.Message):
     PREEMPTED_COUNT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
     id: AttemptId
     grant_seq: int
     anchor_seq: int
@@ -247,7 +265,8 @@ class Grant(_message.Message):
     preempted_count: int
     data: _containers.ScalarMap[str, str]
     signature: bytes
-    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., grant_seq: _Optional[int] = ..., anchor_seq: _Optional[int] = ..., pool: _Optional[str] = ..., slices: _Optional[_Iterable[_Union[Slice, _Mapping]]] = ..., variant: _Optional[int] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., spec_sha256: _Optional[str] = ..., lease_class: _Optional[str] = ..., lease_seconds: _Optional[float] = ..., array_index: _Optional[int] = ..., array_id: _Optional[str] = ..., preempted_count: _Optional[int] = ..., data: _Optional[_Mapping[str, str]] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    restore: _job_pb2.Commit
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., grant_seq: _Optional[int] = ..., anchor_seq: _Optional[int] = ..., pool: _Optional[str] = ..., slices: _Optional[_Iterable[_Union[Slice, _Mapping]]] = ..., variant: _Optional[int] = ..., tenant: _Optional[str] = ..., project: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., spec_sha256: _Optional[str] = ..., lease_class: _Optional[str] = ..., lease_seconds: _Optional[float] = ..., array_index: _Optional[int] = ..., array_id: _Optional[str] = ..., preempted_count: _Optional[int] = ..., data: _Optional[_Mapping[str, str]] = ..., signature: _Optional[bytes] = ..., restore: _Optional[_Union[_job_pb2.Commit, _Mapping]] = ...) -> None: ...
 
 class Grants(_message.Message):
     __slots__ = ("session", "term", "grants", "specs")
@@ -303,7 +322,7 @@ class Stops(_message.Message):
     def __init__(self, session: _Optional[str] = ..., stops: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("report_seq", "id", "kind", "at", "exit_code", "outcome", "failure", "receipt")
+    __slots__ = ("report_seq", "id", "kind", "at", "exit_code", "outcome", "failure", "receipt", "commit")
     REPORT_SEQ_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -312,6 +331,7 @@ class Report(_message.Message):
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
     report_seq: int
     id: AttemptId
     kind: ReportKind
@@ -320,7 +340,8 @@ class Report(_message.Message):
     outcome: str
     failure: _job_pb2.Failure
     receipt: bytes
-    def __init__(self, report_seq: _Optional[int] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., kind: _Optional[_Union[ReportKind, str]] = ..., at: _Optional[float] = ..., exit_code: _Optional[int] = ..., outcome: _Optional[str] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., receipt: _Optional[bytes] = ...) -> None: ...
+    commit: _job_pb2.Commit
+    def __init__(self, report_seq: _Optional[int] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., kind: _Optional[_Union[ReportKind, str]] = ..., at: _Optional[float] = ..., exit_code: _Optional[int] = ..., outcome: _Optional[str] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., receipt: _Optional[bytes] = ..., commit: _Optional[_Union[_job_pb2.Commit, _Mapping]] = ...) -> None: ...
 
 class Reports(_message.Message):
     __slots__ = ("session", "reports", "report_seq_tail")
@@ -377,6 +398,164 @@ class LogChunk(_message.Message):
     failure: _job_pb2.Failure
     ranks: int
     def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ..., data: _Optional[bytes] = ..., next_offset: _Optional[int] = ..., at_end: _Optional[bool] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., ranks: _Optional[int] = ...) -> None: ...
+
+class FileRequest(_message.Message):
+    __slots__ = ("request_id", "id", "path", "list", "after", "offset", "limit_bytes")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    LIST_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    id: AttemptId
+    path: str
+    list: bool
+    after: str
+    offset: int
+    limit_bytes: int
+    def __init__(self, request_id: _Optional[str] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., path: _Optional[str] = ..., list: _Optional[bool] = ..., after: _Optional[str] = ..., offset: _Optional[int] = ..., limit_bytes: _Optional[int] = ...) -> None: ...
+
+class FileChunk(_message.Message):
+    __slots__ = ("session", "request_id", "failure", "entry", "entries", "more", "data")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    request_id: str
+    failure: _job_pb2.Failure
+    entry: _file_pb2.FileEntry
+    entries: _containers.RepeatedCompositeFieldContainer[_file_pb2.FileEntry]
+    more: bool
+    data: bytes
+    def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., entry: _Optional[_Union[_file_pb2.FileEntry, _Mapping]] = ..., entries: _Optional[_Iterable[_Union[_file_pb2.FileEntry, _Mapping]]] = ..., more: _Optional[bool] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class LogPiece(_message.Message):
+    __slots__ = ("rank", "stream", "offset", "data")
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    rank: int
+    stream: str
+    offset: int
+    data: bytes
+    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class LogTail(_message.Message):
+    __slots__ = ("id", "ranks", "pieces", "at_end", "at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RANKS_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    AT_END_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    id: AttemptId
+    ranks: int
+    pieces: _containers.RepeatedCompositeFieldContainer[LogPiece]
+    at_end: bool
+    at: float
+    def __init__(self, id: _Optional[_Union[AttemptId, _Mapping]] = ..., ranks: _Optional[int] = ..., pieces: _Optional[_Iterable[_Union[LogPiece, _Mapping]]] = ..., at_end: _Optional[bool] = ..., at: _Optional[float] = ...) -> None: ...
+
+class LogTails(_message.Message):
+    __slots__ = ("session", "seq", "tails")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    TAILS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    seq: int
+    tails: _containers.RepeatedCompositeFieldContainer[LogTail]
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., tails: _Optional[_Iterable[_Union[LogTail, _Mapping]]] = ...) -> None: ...
+
+class LogEnd(_message.Message):
+    __slots__ = ("rank", "stream", "offset")
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    rank: int
+    stream: str
+    offset: int
+    def __init__(self, rank: _Optional[int] = ..., stream: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class LogTailAck(_message.Message):
+    __slots__ = ("ends", "at_end", "unwanted")
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    AT_END_FIELD_NUMBER: _ClassVar[int]
+    UNWANTED_FIELD_NUMBER: _ClassVar[int]
+    ends: _containers.RepeatedCompositeFieldContainer[LogEnd]
+    at_end: bool
+    unwanted: bool
+    def __init__(self, ends: _Optional[_Iterable[_Union[LogEnd, _Mapping]]] = ..., at_end: _Optional[bool] = ..., unwanted: _Optional[bool] = ...) -> None: ...
+
+class LogTailsAck(_message.Message):
+    __slots__ = ("session", "seq", "acks")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    ACKS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    seq: int
+    acks: _containers.RepeatedCompositeFieldContainer[LogTailAck]
+    def __init__(self, session: _Optional[str] = ..., seq: _Optional[int] = ..., acks: _Optional[_Iterable[_Union[LogTailAck, _Mapping]]] = ...) -> None: ...
+
+class CommandRequest(_message.Message):
+    __slots__ = ("request_id", "id", "command_id", "rank", "argv", "timeout_seconds", "takes_input", "stdout_offset", "stderr_offset", "limit_bytes", "wait_seconds", "end", "actor", "input_offset", "input", "input_end")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    ARGV_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TAKES_INPUT_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    STDERR_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    INPUT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_END_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    id: AttemptId
+    command_id: str
+    rank: int
+    argv: _containers.RepeatedScalarFieldContainer[str]
+    timeout_seconds: float
+    takes_input: bool
+    stdout_offset: int
+    stderr_offset: int
+    limit_bytes: int
+    wait_seconds: float
+    end: bool
+    actor: str
+    input_offset: int
+    input: bytes
+    input_end: bool
+    def __init__(self, request_id: _Optional[str] = ..., id: _Optional[_Union[AttemptId, _Mapping]] = ..., command_id: _Optional[str] = ..., rank: _Optional[int] = ..., argv: _Optional[_Iterable[str]] = ..., timeout_seconds: _Optional[float] = ..., takes_input: _Optional[bool] = ..., stdout_offset: _Optional[int] = ..., stderr_offset: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., end: _Optional[bool] = ..., actor: _Optional[str] = ..., input_offset: _Optional[int] = ..., input: _Optional[bytes] = ..., input_end: _Optional[bool] = ...) -> None: ...
+
+class CommandChunk(_message.Message):
+    __slots__ = ("session", "request_id", "failure", "stdout", "stderr", "ended", "exit_code", "input_taken")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TAKEN_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    request_id: str
+    failure: _job_pb2.Failure
+    stdout: bytes
+    stderr: bytes
+    ended: bool
+    exit_code: int
+    input_taken: int
+    def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ..., failure: _Optional[_Union[_job_pb2.Failure, _Mapping]] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., ended: _Optional[bool] = ..., exit_code: _Optional[int] = ..., input_taken: _Optional[int] = ...) -> None: ...
 
 class Prestage(_message.Message):
     __slots__ = ("dataset", "location", "size_bytes", "bytes_per_second", "expires_seconds")

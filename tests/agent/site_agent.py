@@ -13,12 +13,13 @@ from types import MappingProxyType
 
 import grpc.aio
 
-from agent.assembly import Outside, StateDirectory, assemble, profile_of, staging_of
+from agent.assembly import Outside, StateDirectory, assemble, staging_of
 from agent.backends import Backend
 from agent.cluster import cluster_of
 from agent.config import AgentConfig, ProbedPool
 from agent.control import read_mode, serve
 from agent.daemon import Daemon, Keeper
+from agent.failure_watch import FailureWatch
 from agent.inventory import DeclaredNode, DeclaredPool
 from agent.operations import Operator
 from agent.staging import Staging
@@ -74,9 +75,10 @@ async def agent(
             QUICK,
         )
         daemon = assemble(settings, state_directory, survey, outside)
-        operator = Operator(
-            daemon, profile_of(settings, state_directory.agent_id), settings.state_dir
+        failures = FailureWatch(
+            settings.state_dir, settings.failures_per_card_day, survey, lambda rate: None
         )
+        operator = Operator(daemon, survey, failures, settings.state_dir)
         standing = read_mode(settings.state_dir)
         server = await serve(settings.state_dir, operator.handle)
         running = asyncio.create_task(

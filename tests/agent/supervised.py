@@ -87,8 +87,9 @@ class Site:
     def __init__(
         self, settings: Settings | None = None, state: State | None = None, jitter: float = 0.5
     ) -> None:
+        self.settings = settings or Settings()
         self.state = state or State(inventory())
-        self.supervisor = Supervisor(self.state, settings or Settings(), lambda: jitter)
+        self.supervisor = Supervisor(self.state, self.settings, lambda: jitter)
         self.elapsed = 1_000.0
         self.wall_jump = 0.0  # seconds by which somebody has set the wall clock wrong
         self.journal: list[Record] = []
@@ -127,7 +128,7 @@ class Site:
         state = State(inventory())
         for record in self.journal:
             state.apply(record)
-        site = Site(state=replace_kept(state))
+        site = Site(self.settings, replace_kept(state))
         site.elapsed, site.journal = self.elapsed, list(self.journal)
         return site
 

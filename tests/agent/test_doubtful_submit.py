@@ -16,6 +16,7 @@ from site_agent import QUICK, agent, config
 
 from agent.assembly import staging_of
 from agent.backends import NodeShare, RunOrder, RunState
+from agent.backends.prepare import StateDirectory
 from agent.backends.process import ProcessBackend
 from agent.bundles import Bundles
 from agent.clock import lease_now
@@ -113,7 +114,8 @@ async def test_what_is_accepted_after_we_gave_up_is_not_taken_for_lost(tmp_path:
         raise AssertionError("this run needs no bundle")
 
     heard: asyncio.Queue[Event] = asyncio.Queue()
-    materials = Materials(Bundles(tmp_path / "b", fetch), staging_of(settings), tmp_path / "d")
+    bundles, places = Bundles(tmp_path / "b", fetch), StateDirectory(tmp_path, 0)
+    materials = Materials(bundles, staging_of(settings), tmp_path / "d", places)
     runs = Runs(backend, materials, heard.put_nowait, QUICK, submit_seconds=0.01)
     node = NodeShare("n0", "127.0.0.1", (0,))
     ran = tmp_path / "ran"

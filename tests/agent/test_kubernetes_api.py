@@ -25,6 +25,7 @@ from agent.kubernetes.resources import Namer
 from agent.kubernetes.settings import KubernetesSettings
 from agent.kubernetes.survey import KubernetesSurvey
 from agent.supervisor.messages import InventoryChanged
+from scheduler.model import Release
 from suan import catalogue
 from suan.retry import Backoff
 
@@ -357,6 +358,37 @@ async def test_a_survey_tells_what_changes(tmp_path: Path) -> None:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
+
+
+async def test_a_survey_tells_when_local_jobs_end(tmp_path: Path) -> None:
+    """By the deadline of the pod itself, or of its Job."""
+    started = {"phase": "Running", "startTime": "2026-11-01T10:00:00Z"}
+
+    def local(name: str, **spec: object) -> Json:
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "sweep"}
+        container = {"resources": {"limits": {"huawei.com/Ascend910": "2"}}}
+        return {
+            "metadata": {"name": name, "namespace": "lab", "ownerReferences": [owner]},
+            "spec": {"nodeName": "npu1", "containers": [container], **spec},
+            "status": started,
+        }
+
+    job: Json = {
+        "metadata": {"name": "sweep", "namespace": "lab"},
+        "spec": {"activeDeadlineSeconds": 7170},
+        "status": started,
+    }
+    async with server() as opened, way(opened, tmp_path) as api:
+        opened.put("nodes", node("npu1"))
+        opened.put("pods", local("sweep-0"))
+        opened.put("pods", local("sweep-1", activeDeadlineSeconds=3570))
+        survey = survey_of(api)
+        await survey.look(nobody)
+        opened.put("jobs", job)
+        assert await survey.look(nobody)
+        assert usable(survey) == {"ascend-910b": 4}
+        (pool,) = survey.inventory().pools()
+        assert pool.releases == (Release(2, 1793530800.0), Release(2, 1793534400.0))
 
 
 async def test_a_survey_without_an_answer_keeps_what_it_knew(

@@ -169,7 +169,7 @@ async def test_volcano_starts_a_gang(tmp_path: Path) -> None:
 
 
 async def test_ascend_jobs_wait_for_their_table_of_ranks(tmp_path: Path) -> None:
-    async with site(tmp_path, ranktable=True) as (cluster, kubernetes):
+    async with site(tmp_path, ranktable="1.0") as (cluster, kubernetes):
         wish = order(
             'echo "$RANK_TABLE_FILE"; cat "$(dirname "$SUAN_HOSTFILE")"/../../ranktable/hccl.json',
             nodes=NODES,

@@ -83,9 +83,9 @@ def test_the_least_and_the_whole(tmp_path: Path) -> None:
     whole = read(tmp_path, WHOLE).kubernetes
     assert whole is not None
     assert whole.kubeconfig == str(tmp_path / "kube" / "config")
-    assert (whole.host_path, whole.host_network, whole.ranktable) == ("/lustre/suan", False, True)
+    assert (whole.host_path, whole.host_network, whole.ranktable) == ("/lustre/suan", False, "1.0")
     assert dict(whole.tenants) == {"team-a": TenantPlace("team-a", image="registry/a")}
-    assert [(offer.name, offer.share, dict(offer.labels)) for offer in whole.pools] == [
+    assert [(offer.name, offer.policy.share, dict(offer.labels)) for offer in whole.pools] == [
         ("npu-train", 0.5, {"accelerator": "huawei-Ascend910"}),
         ("dcu", 1.0, {}),
     ]

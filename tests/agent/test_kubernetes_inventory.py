@@ -15,11 +15,12 @@ from agent.inventory import Inventory
 from agent.kubernetes.capacity import Discovery, PoolOffer, discover
 from agent.kubernetes.fields import quantity
 from agent.kubernetes.health import NodeHealth, State, health_of
-from agent.kubernetes.objects import Node, Pod, node_of, pod_of
+from agent.kubernetes.objects import JobKey, Node, Pod, deadline_of, node_of, pod_of
 from agent.kubernetes.pods import KubernetesWord, run_pod_of
 from agent.kubernetes.resources import Namer
 from agent.kubernetes.topology import supernodes
-from agent.kubernetes.usage import Toleration, conditions, out_of_service
+from agent.kubernetes.usage import Toleration, conditions, out_of_service, owners, releases
+from scheduler.model import Release
 from suan import catalogue
 
 FIXTURES = Path(__file__).parent / "fixtures" / "kubernetes"
@@ -106,7 +107,7 @@ def test_the_operators_word_goes_first() -> None:
         catalogue.load(), {"hygon.com/dcu": "hygon-k100", "huawei.com/npu=Ascend950PR_9599": "910b"}
     )
     offers = (
-        PoolOffer("old", {"kubernetes.io/hostname": "dcu-1"}, share=0.5),
+        PoolOffer("old", {"kubernetes.io/hostname": "dcu-1"}),
         PoolOffer("new", {"accelerator": "huawei-npu"}, supernode_nodes=1),
         PoolOffer("none", {"no": "such"}),
     )
@@ -183,16 +184,48 @@ def test_dies_are_counted_as_cards() -> None:
     assert (told["a3-3"], told["a3-4"]) == ([], [])
 
 
-def test_a_share_of_a_pool() -> None:
-    offers = (PoolOffer("half", share=0.5),)
-    discovery = found("ascend-910b", offers=offers)
-    told = conditions(
-        nodes("ascend-910b"), pods(), discovery.pools, {}, (), "harbin", lambda pool, node: ()
-    )
-    inventory = Inventory("harbin", [p.declared for p in discovery.pools], told)
-    (pool,) = inventory.pools()
-    assert pool.cards_total == 40
-    assert pool.cards_usable <= 20
+def local_pod(name: str, cards: int, owner: str = "", **spec: Any) -> dict[str, Any]:
+    owners = [{"apiVersion": "batch/v1", "kind": "Job", "name": owner}] if owner else []
+    limits = {"limits": {"huawei.com/Ascend910": str(cards)}}
+    return {
+        "metadata": {"name": name, "namespace": "lab", "ownerReferences": owners},
+        "spec": {"nodeName": "a2-2", "containers": [{"resources": limits}], **spec},
+        "status": {"phase": "Running", "startTime": "2026-11-01T10:00:00Z"},
+    }
+
+
+def test_when_local_pods_give_cards_back() -> None:
+    """Ten in the morning is 1793527200; then the deadline, and the grace to end within."""
+    job = {
+        "metadata": {"name": "sweep", "namespace": "lab"},
+        "spec": {
+            "activeDeadlineSeconds": 7200,
+            "template": {"spec": {"terminationGracePeriodSeconds": 600}},
+        },
+        "status": {"startTime": "2026-11-01T10:00:00Z"},
+    }
+    told = deadline_of(job)
+    assert told == (JobKey("lab", "sweep"), 1793527200.0 + 7200 + 600)
+    documents = [
+        local_pod("short", 2, activeDeadlineSeconds=3600, terminationGracePeriodSeconds=0),
+        local_pod("of-a-job", 1, "sweep"),
+        local_pod("of-another", 1, "no-deadline"),
+        local_pod("for-ever", 1),
+        local_pod("odd", 1, activeDeadlineSeconds="3600"),
+        local_pod("no-cards", 0, activeDeadlineSeconds=60),
+    ]
+    here = [pod for each in documents if (pod := pod_of(each))]
+    pools = found("ascend-910b").pools
+    assert releases(here, pools, dict([told]), "harbin") == {
+        pools[0].declared.name: (Release(2, 1793530800.0), Release(1, 1793535000.0))
+    }
+    assert owners(here, pools, "harbin") == {
+        JobKey("lab", "sweep"),
+        JobKey("lab", "no-deadline"),
+    }
+    started = local_pod("of-a-job", 1, "sweep")
+    started["status"]["startTime"] = "yesterday"
+    assert deadline_of({**job, "status": started["status"]}) is None
 
 
 def test_why_a_node_is_out() -> None:

@@ -17,7 +17,7 @@ from agent.kubernetes.config import KubernetesConfig, TenantPlace
 from agent.kubernetes.manifest import BATCH, VOLCANO, job_of
 from agent.kubernetes.names import object_name, run_of
 from agent.kubernetes.pods import KubernetesWord, RunPod, by_run, run_pod_of
-from agent.kubernetes.ranktable import ranktable
+from agent.kubernetes.ranktable import table_of
 from agent.kubernetes.settings import KubernetesSettings, RunPlace
 from agent.kubernetes.usage import Toleration
 from agent.supervisor.outcomes import outcome_of
@@ -95,6 +95,18 @@ def test_a_pod_sees_what_is_its_own() -> None:
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert volumes["suan"]["hostPath"] == {"path": shared, "type": "Directory"}
     assert volumes["data-0"]["hostPath"] == {"path": "/data/sets"}
+
+
+def test_the_image_of_a_job() -> None:
+    settings = changed(images_allowed=("docker://registry.cn/lab/*",))
+    for image in ("registry.cn/lab/torch:2", "docker://registry.cn/lab/torch:2"):
+        pod = pod_spec(made(order(image=image), settings))
+        assert pod["containers"][0]["image"] == "registry.cn/lab/torch:2"
+    for given, code in ((settings, "ImageNotAllowed"), (SETTINGS, "ImagesUnsupported")):
+        with pytest.raises(BackendRefused) as refused:
+            made(order(image="evil.example/lab/torch:2"), given)
+        assert refused.value.code == code
+    assert pod_spec(made(order(), settings))["containers"][0]["image"] == CONFIG.image
 
 
 def test_places_of_tenants_and_pools() -> None:
@@ -267,14 +279,40 @@ def test_what_is_over_and_what_is_proof() -> None:
 # --- tables of ranks ---------------------------------------------------------------------------
 
 
-def configuration(server: str, *devices: int) -> str:
-    """As the Ascend device plugin annotates pods (MindCluster, api/k8s.md)."""
-    listed = [{"device_id": str(d), "device_ip": f"192.168.100.{d}"} for d in devices]
-    return json.dumps({"pod_name": "p", "server_id": server, "devices": listed})
+def configuration(server: str, *devices: int, super_pod: int | None = None) -> str:
+    """As the Ascend device plugin annotates pods (MindCluster's `Instance`)."""
+    listed: list[dict[str, Any]] = []
+    for device in devices:
+        told = {"device_id": str(device), "device_ip": f"192.168.100.{device}"}
+        if super_pod is not None:
+            told["super_device_id"] = str(37748736 + device)
+        listed.append(told)
+    pod = {} if super_pod is None else {"super_pod_id": super_pod}
+    return json.dumps({"pod_name": "p", "server_id": server, "devices": listed, **pod})
+
+
+def level(layer: int, **ways: str) -> dict[str, Any]:
+    """As MindCluster's `RankLevel`: by network, an address."""
+    return {
+        "level": layer,
+        "info": {
+            network: {
+                "net_layer": layer,
+                "net_instance_id": f"az0-{layer}",
+                "net_type": "CLOS" if layer else "TOPO_FILE_DESC",
+                "net_attr": "",
+                "rank_addr_list": [
+                    {"addr_type": "EID", "addr": address, "ports": ["0/1"], "plane_id": "plane0"}
+                ],
+            }
+            for network, address in ways.items()
+        },
+    }
 
 
 def test_a_table_of_ranks() -> None:
-    table = json.loads(ranktable([configuration("10.0.0.1", 4, 5), configuration("10.0.0.2", 0)]))
+    told = [configuration("10.0.0.1", 4, 5), configuration("10.0.0.2", 0)]
+    table = json.loads(table_of(told, "1.0"))
     assert (table["status"], table["version"], table["server_count"]) == ("completed", "1.0", "2")
     first, second = table["server_list"]
     assert first == {
@@ -287,6 +325,58 @@ def test_a_table_of_ranks() -> None:
     assert second["device"][0]["rank_id"] == "2"
 
 
+def test_a_table_of_ranks_of_superpods() -> None:
+    told = [configuration(f"10.0.0.{n}", 0, 1, super_pod=n // 2) for n in range(3)]
+    table = json.loads(table_of(told, "1.2"))
+    assert (table["version"], table["server_count"]) == ("1.2", "3")
+    assert table["super_pod_list"] == [
+        {
+            "super_pod_id": "0",
+            "server_list": [{"server_id": "10.0.0.0"}, {"server_id": "10.0.0.1"}],
+        },
+        {"super_pod_id": "1", "server_list": [{"server_id": "10.0.0.2"}]},
+    ]
+    assert table["server_list"][2]["device"][1] == {
+        "device_id": "1",
+        "device_ip": "192.168.100.1",
+        "rank_id": "5",
+        "super_device_id": "37748737",
+    }
+    assert table_of([configuration("10.0.0.1", 0)], "1.2") == ""  # of no SuperPoD
+    assert table_of([configuration("10.0.0.1", 0, super_pod=-1)], "1.2") == ""
+
+
+def test_a_table_of_ranks_of_the_950_has_numbers() -> None:
+    levels = [level(0, UB="000000000000002000100000df001001"), level(1, RoCE="a", UBG="b")]
+    devices = [{"device_id": str(d), "device_ip": "", "levelList": levels} for d in (2, 3)]
+    told = [json.dumps({"server_id": f"10.0.0.{n}", "devices": devices}) for n in range(2)]
+    table = json.loads(table_of(told, "2.0"))
+    assert (table["status"], table["version"], table["rank_count"]) == ("completed", "2.0", 4)
+    assert [(r["rank_id"], r["local_id"], r["device_id"]) for r in table["rank_list"]] == [
+        (0, 2, 2),
+        (1, 3, 3),
+        (2, 2, 2),
+        (3, 3, 3),
+    ]
+    first, second = table["rank_list"][0]["level_list"]
+    assert first == {
+        "net_layer": 0,
+        "net_instance_id": "az0-0",
+        "net_type": "TOPO_FILE_DESC",
+        "net_attr": "",
+        "rank_addr_list": [
+            {
+                "addr_type": "EID",
+                "addr": "000000000000002000100000df001001",
+                "ports": ["0/1"],
+                "plane_id": "plane0",
+            }
+        ],
+    }
+    assert second["rank_addr_list"][0]["addr"] == "b"  # UBG goes before RoCE
+    assert table_of([configuration("10.0.0.1", 0)], "2.0") == ""  # of an older generation
+
+
 @pytest.mark.parametrize("said", ["", "{", "[]", '{"devices": [{}]}', '{"devices": []}'])
 def test_a_table_waits_for_every_pod(said: str) -> None:
-    assert ranktable([configuration("10.0.0.1", 0), said]) == ""
+    assert table_of([configuration("10.0.0.1", 0), said], "1.0") == ""

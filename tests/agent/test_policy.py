@@ -190,7 +190,7 @@ def test_a_cluster_s_offers_say_it_the_same_way(tmp_path: Path) -> None:
         "npu": PoolPolicy(0.0, (replace(nights, share=0.5),)),  # outside its windows none
     }
     assert config.slurm is not None
-    assert [offer.share for offer in config.slurm.partitions] == [1.0, 0.5]  # the most ever
+    assert [offer.policy.share_max for offer in config.slurm.partitions] == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(

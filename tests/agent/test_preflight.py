@@ -77,6 +77,8 @@ async def test_a_fit_machine(tmp_path: Path, npu_smi: Path) -> None:
         "backend",
         "fence",
         "limits",
+        "users",
+        "images",
         "accelerators p",
         "names",
         "policy",
@@ -84,8 +86,9 @@ async def test_a_fit_machine(tmp_path: Path, npu_smi: Path) -> None:
         "clock",
         "network",
     ]
-    bad = [check for check in checks if check.status is not Status.OK and check.name != "clock"]
-    assert bad == []  # the clock of a test machine may run free
+    # The clock of a test machine may run free, and its tests may run as root.
+    ours = [check for check in checks if check.name not in ("clock", "users")]
+    assert [check for check in ours if check.status is not Status.OK] == []
     assert named(checks, "names").message == "910B3 → ascend-910b"
     assert not (tmp_path / "state").exists()  # nothing stays
 

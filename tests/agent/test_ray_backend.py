@@ -178,7 +178,7 @@ async def test_runs_that_wait(
     held = {"entrypoint_resources": {"NPU": 7}, "entrypoint_label_selector": pinned}
     ray_site.call("POST", "/api/jobs/", site | held)
     until(lambda: ray_site.jobs()[f"theirs-{first}"] == "RUNNING", "the local job to run")
-    async with backend(ray_site, state, wait_seconds_max=5.0, **fields) as ray:
+    async with backend(ray_site, state, wait_seconds_max=2.0, **fields) as ray:
         stopped, waits = (order("echo never", epoch) for epoch in (first, first + 1))
         await ray.submit(stopped, lease())
         await ray.submit(waits, lease())

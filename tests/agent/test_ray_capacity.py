@@ -12,6 +12,7 @@ from agent.backends import BackendRefused, Exit, NodeShare, Reason, RunOrder
 from agent.backends.judge import judged
 from agent.backends.layout import TOLD_TO_END
 from agent.inventory import Inventory
+from agent.policy import PoolPolicy
 from agent.ray import driver, read
 from agent.ray.capacity import Discovery, Names, PoolOffer, discover
 from agent.ray.command import RayPlace, RaySettings, submission
@@ -106,11 +107,14 @@ def test_cards_that_only_a_type_tells() -> None:
 
 
 def test_what_the_operator_offers() -> None:
-    offers = (PoolOffer("NPU", "train", 0.5, supernode_nodes=2), PoolOffer("DCU"))
+    offers = (
+        PoolOffer("NPU", "train", supernode_nodes=2, policy=PoolPolicy(0.5)),
+        PoolOffer("DCU"),
+    )
     nodes = [node(name, NPU=8, type_=1) for name in "abc"]
     said = found(*nodes, node("g", GPU=8), offers=offers)
     (pool,) = said.pools
-    assert (pool.declared.name, pool.share) == ("train", 0.5)
+    assert (pool.declared.name, pool.declared.policy) == ("train", PoolPolicy(0.5))
     assert [each.supernode for each in pool.declared.nodes] == ["train-s0", "train-s0", "train-s1"]
     assert said.missing == ("DCU",)
 
@@ -124,8 +128,8 @@ def test_supernodes_by_label_or_resource() -> None:
 # --- use ------------------------------------------------------------------------------
 
 
-def usable(of: RayView, held: Any = nobody, share: float = 1.0) -> int:
-    pools = discover(of, Names({}, CATALOGUE), [PoolOffer("NPU", share=share)]).pools
+def usable(of: RayView, held: Any = nobody) -> int:
+    pools = discover(of, Names({}, CATALOGUE), [PoolOffer("NPU")]).pools
     declared = [pool.declared for pool in pools]
     (pool,) = Inventory("s", declared, conditions(of, pools, held)).pools()
     return pool.cards_usable
@@ -137,7 +141,6 @@ def test_the_sites_own_jobs_come_first() -> None:
     assert usable(view(here, taken={"id-a": {"NPU": 2.5}})) == 5
     assert usable(view(here, taken={"id-a": {"CPU": 9.0}})) == 3  # of 2 CPUs a card
     assert usable(view(here, taken={})) == 0  # it joined just now
-    assert usable(view(here), share=0.5) == 4
 
 
 @pytest.mark.parametrize(

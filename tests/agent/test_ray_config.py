@@ -82,7 +82,6 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         PoolOffer(
             "accelerator_type:Ascend910B3",
             "npu-train",
-            0.5,
             8,
             6.2,
             0.45,

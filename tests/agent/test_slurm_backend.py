@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from agent.slurm.command import NodePlace
 from agent.slurm.poll import SlurmPoll
 from agent.slurm.read import Slurm
 from agent.slurm.survey import SlurmSurvey, names_from
-from bench.slurm_site import SlurmSite, missing_tools, running_slurm
+from bench.slurm_site import SlurmSite, missing_tools
 from suan import catalogue
 
 PATIENCE_SECONDS = 60.0
@@ -27,12 +26,6 @@ PATIENCE_SECONDS = 60.0
 pytestmark = pytest.mark.skipif(
     bool(missing_tools()), reason="needs Slurm: deploy/servers.sh installs it"
 )
-
-
-@pytest.fixture(scope="module")
-def slurm_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmSite]:
-    with running_slurm(tmp_path_factory.mktemp("slurm") / "site") as site:
-        yield site
 
 
 @pytest.fixture

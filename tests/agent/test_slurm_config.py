@@ -84,7 +84,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert slurm.partitions == (
         PartitionOffer("ascend"),
         PartitionOffer(
-            *("dcu_k100", "dcu-train", 0.5, 8, 4.1, 0.45, ((8, 0.99), (64, 0.9))),
+            *("dcu_k100", "dcu-train", 8, 4.1, 0.45, ((8, 0.99), (64, 0.9))),
             policy=PoolPolicy(0.5),
         ),
     )

@@ -10,6 +10,8 @@ import pytest
 
 from agent.backends import NodeShare
 from agent.inventory import Inventory
+from agent.local_use import RELEASES_MAX
+from agent.policy import PoolPolicy
 from agent.slurm import from_json, from_text
 from agent.slurm.capacity import CardType, PartitionOffer, discover
 from agent.slurm.from_text import (
@@ -29,7 +31,10 @@ from agent.slurm.notation import (
     parse_states,
 )
 from agent.slurm.rules import refused_accounts, rules_of, time_limit_seconds
-from agent.slurm.usage import RELEASES_MAX, conditions, is_ours, releases
+from agent.slurm.usage import conditions, is_ours, releases
+from agent.supervisor import State, Supervisor
+from agent.supervisor.messages import Tick
+from agent.supervisor.values import Moment, Settings
 from scheduler.model import Release
 
 FIXTURES = Path(__file__).parent / "fixtures" / "slurm"
@@ -360,23 +365,29 @@ def test_the_federation_holds_no_more_than_its_share() -> None:
         for node in view.nodes
     )
     view = replace(view, nodes=nodes)
-    offers = [PartitionOffer("ascend", share=0.6), PartitionOffer("hygon", share=0.0)]
+    offers = [
+        PartitionOffer("ascend", policy=PoolPolicy(0.6)),
+        PartitionOffer("hygon", policy=PoolPolicy(0.0)),
+    ]
     pools = discover(view, CARDS, offers).pools
     declared = [pool.declared for pool in pools]
+
+    busy = replace(view, jobs=documented("24.05").jobs)
 
     def offered(held: int) -> dict[str, int]:
         def holds(pool: str, node: str) -> frozenset[int]:
             return frozenset(range(held)) if node == "npu1" else frozenset()
 
-        inventory = Inventory("s", declared, conditions(view, pools, holds))
-        shares = [NodeShare("npu1", "", tuple(range(held)))]
-        inventory.occupy("ascend", shares)
+        expected = releases(busy, pools)
+        inventory = Inventory("s", declared, conditions(view, pools, holds), expected)
+        inventory.occupy("ascend", [NodeShare("npu1", "", tuple(range(held)))])
+        supervisor = Supervisor(State(inventory), Settings(site="s"), lambda: 0.5)
+        supervisor.handle([Tick()], Moment(0.0, 0.0))
+        assert all(pool.releases == () for pool in inventory.pools())  # they are the site's own
         return {pool.name: pool.cards_free for pool in inventory.pools()}
 
     assert offered(0) == {"ascend": 9, "hygon": 0}  # 0.6 of 16
     assert offered(5) == {"ascend": 4, "hygon": 0}
-    busy = replace(view, jobs=documented("24.05").jobs)
-    assert releases(busy, pools) == {}  # what comes free is the site's own
 
 
 # --- its rules ----------------------------------------------------------------------

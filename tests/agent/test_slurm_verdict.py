@@ -44,6 +44,7 @@ def word_of(state: str) -> SlurmWord:
 
 TOLD = ended(Reason.STOPPED, detail=TOLD_TO_END)
 KILLED = ended(Reason.EXITED, 137, 9)
+RANK_FIRST = ended(Reason.EXITED, 143, 15)  # Slurm's SIGTERM came to the rank before its fence
 MISSING = ended(Reason.UNKNOWN, 137, 9, f"{says('Slurm')}it")
 
 
@@ -51,6 +52,8 @@ MISSING = ended(Reason.UNKNOWN, 137, 9, f"{says('Slurm')}it")
     ("told", "state", "reason"),
     [
         (KILLED, "OUT_OF_MEMORY", Reason.OUT_OF_MEMORY),
+        (RANK_FIRST, "CANCELLED", Reason.STOPPED),
+        (RANK_FIRST, "FAILED", Reason.EXITED),
         (TOLD, "TIMEOUT", Reason.TIME_LIMIT),
         (TOLD, "PREEMPTED", Reason.STOPPED),
         (TOLD, "CANCELLED", Reason.STOPPED),

@@ -7,12 +7,6 @@ The signature is checked against the worked examples of the S3 API reference; th
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import socket
-import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from file_server import FileServer, serving
-from processes import until
+from moto_site import moto_serving, needs_server, put_object
 from site_agent import config
 from staging_site import BODY, site_in
 
@@ -32,8 +26,6 @@ from suan.models import Input
 
 # Of the reference's examples: published, and no secret.
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-SERVER = os.environ.get("SUAN_TEST_MOTO_SERVER") or shutil.which("moto_server") or ""
-needs_server = pytest.mark.skipif(not SERVER, reason="needs moto_server (pip install moto[server])")
 READS = (Input("/d", "ds://protein"),)
 
 
@@ -140,32 +132,9 @@ async def test_a_cut_download_goes_on_where_it_was(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """A server that speaks S3, with one object in one bucket; its endpoint."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    command = [SERVER, "-H", "127.0.0.1", "-p", str(port)]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: answers(endpoint))
-        for path, body in (("/data", b""), ("/data/a%20b/protein.bin", BODY)):
-            kind = {"Content-Type": "application/octet-stream"}  # else it is taken for a form
-            put = urllib.request.Request(endpoint + path, body, kind, method="PUT")
-            urllib.request.urlopen(put, timeout=30).close()
+    with moto_serving("data") as endpoint:
+        put_object(endpoint, "/data/a%20b/protein.bin", BODY)
         yield endpoint
-    finally:
-        running.terminate()
-        running.wait(30)
-
-
-def answers(endpoint: str) -> bool:
-    try:
-        urllib.request.urlopen(endpoint, timeout=5).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 @needs_server

@@ -157,6 +157,26 @@ def test_the_sites_own_rules_win(settings: Settings, given: Grant) -> None:
     assert said(site.give(given)) == [("rejected", "rejected", "SiteRuleRefused")]
 
 
+@pytest.mark.parametrize(
+    ("settings", "image", "code"),
+    [
+        (Settings(tenants_mapped=("team-b",)), "", "TenantNotMapped"),
+        (Settings(), "torch.sif", "ImagesUnsupported"),
+    ],
+)
+def test_accounts_and_images_that_a_site_lacks(settings: Settings, image: str, code: str) -> None:
+    site = Site(settings)
+    site.meet()
+    assert said(site.give(grant(image=image))) == [("rejected", "rejected", code)]
+
+
+def test_accounts_and_images_that_a_site_has() -> None:
+    site = Site(Settings(tenants_mapped=("team-a",), runs_images=True))
+    site.meet()
+    (launch,) = effects(site.give(grant(image="torch.sif")), Launch)
+    assert launch.order.image == "torch.sif"
+
+
 def test_a_job_without_a_time_limit_gets_the_sites() -> None:
     site = Site(Settings(time_limit_seconds_max=60))
     site.meet()

@@ -1,9 +1,7 @@
-"""Fixtures of the broker's tests; `async def` tests run in an event loop of their own."""
+"""Fixtures of the broker's tests."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Iterator
 
 import pytest
@@ -22,12 +20,3 @@ def opened() -> Iterator[Open]:
     """Opens stores in etcd that are closed at the end."""
     with open_stores() as open_one:
         yield open_one
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    wanted = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
-    return True

@@ -9,7 +9,7 @@ from support_core import Desk
 from support_loop import until
 
 from broker import asks as asks_module
-from broker.asks import Asks, LogAsk, LogPart, SiteAsk
+from broker.asks import Asks, FilePart, LogAsk, LogPart, SiteAsk
 from broker.core.messages import SessionClosed
 from broker.core.presence import SitePresence
 
@@ -98,3 +98,30 @@ async def test_open_questions_are_bounded_and_those_given_up_make_room(
     asks.answer(sent[2].request_id, PART)
     assert await again == PART
     waiting[1].cancel()
+
+
+async def test_a_session_that_ends_answers_nothing_more(presence: SitePresence) -> None:
+    """Its questions end at once; those of another session go on."""
+    sent: list[SiteAsk] = []
+    asks = Asks(sent.append)
+    first = asyncio.create_task(asks.ask(presence, ASK))
+    await until(lambda: sent)
+    presence.session = "s2"
+    second = asyncio.create_task(asks.ask(presence, ASK))
+    await until(lambda: len(sent) == 2)
+    asks.lose("s1")
+    asks.lose("s1")
+    assert code(await first) == "SiteAway"
+    asks.answer(sent[1].request_id, PART)
+    assert await second == PART
+    asks.lose("s2")
+
+
+async def test_an_answer_of_another_kind_is_none(presence: SitePresence) -> None:
+    sent: list[SiteAsk] = []
+    asks = Asks(sent.append)
+    waiting = asyncio.create_task(asks.ask(presence, ASK))
+    await until(lambda: sent)
+    asks.answer(sent[0].request_id, FilePart(data=b"a file"))
+    assert code(await waiting) == "AnswerUnreadable"
+    assert len(sent[0].request_id) > 32  # nobody guesses it

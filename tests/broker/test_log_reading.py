@@ -13,6 +13,7 @@ import pytest
 from broker.asks import LogAsk, LogPart
 from broker.core.lifecycle import AttemptState, JobState
 from broker.core.rows import Attempt, Failure, Job
+from broker.kept_logs import Piece, Tail
 from broker.leader import Port
 from broker.services import logs
 from broker.services.logs import CURSORS_MAX, read_logs
@@ -36,6 +37,7 @@ class Site:
     asks: list[LogAsk] = field(default_factory=list)
     failure: Failure | None = None
     grown: asyncio.Event = field(default_factory=asyncio.Event)
+    tail: Tail | None = None  # what the broker has kept of it
 
     async def ask(self, site: str, ask: LogAsk) -> LogPart:
         assert site == "east" and (ask.job_id, ask.epoch) == ("j1", 2)
@@ -50,6 +52,10 @@ class Site:
         end = offset + len(data)
         ranks = 1 + max(rank for rank, _ in self.logs)
         return LogPart(data, end, self.ended and end == len(self.logs[where]), ranks)
+
+    async def kept(self, job_id: str, epoch: int) -> Tail | None:
+        assert (job_id, epoch) == ("j1", 2)
+        return self.tail
 
     def grow(self, where: Where, data: bytes) -> None:
         self.logs[where] += data
@@ -163,3 +169,71 @@ def test_the_site_is_asked_for_the_moment() -> None:
 
 def test_a_site_that_counts_wrongly_gives_no_offset_below_zero() -> None:
     assert LogPart(b"hello", 3).offset == 0
+
+
+# --- what was kept -------------------------------------------------------------------------
+
+AWAY = Failure("network", "SiteAway", "away")
+KEPT = Tail(
+    "j1",
+    2,
+    2,
+    (
+        Piece(*OUT, 100, b"1\n2\n", 10.0),
+        Piece(1, "stdout", 0, b"other\n", 10.0),
+        Piece(*OUT, 150, b"\r99%\n3\n", 20.0),
+    ),
+    at=20.0,
+)
+
+
+def away(failure: Failure = AWAY) -> Site:
+    return Site({}, failure=failure, tail=KEPT)
+
+
+async def came(site: Site, **wanted: Any) -> list[tuple[int, bytes]]:
+    """What comes of the first rank's output, with its place."""
+    found = [each async for each in reading(site, **{"rank": 0, "stream": "stdout", **wanted})]
+    assert all((each.kept.site, each.kept.at) == ("east", 20.0) for each in found)
+    return [(each.offset, each.data) for each in found]
+
+
+@pytest.mark.parametrize("code", ["SiteAway", "SiteSilent", "LogsForgotten", "LogsUnreadable"])
+async def test_what_was_kept_stands_in_for_a_site(code: str) -> None:
+    site = away(Failure("network", code, "no"))
+    found = [each async for each in reading(site)]
+    assert {(each.rank, each.stream) for each in found} == {
+        (rank, stream) for rank in (0, 1) for stream in ("stdout", "stderr")
+    }
+    assert {each.kept.code for each in found} == {code} and not found[0].kept.at_end
+    out = [(100, b""), (100, b"1\n2\n"), (150, b"\r99%\n3\n")]
+    assert [(r.offset, r.data) for r in found if (r.rank, r.stream) == OUT] == out
+
+
+async def test_kept_output_is_read_from_a_cursor_a_moment_or_its_end() -> None:
+    assert await came(away(), epoch=2, after=[cursor(OUT, 102)]) == [
+        (102, b""),
+        (102, b"2\n"),
+        (150, b"\r99%\n3\n"),
+    ]
+    assert await came(away(), epoch=2, after=[cursor(OUT, 157)]) == [(157, b"")]
+    assert await came(away(), since=15.0) == [(150, b""), (150, b"\r99%\n3\n")]
+    assert await came(away(), tail_lines=1) == [(155, b""), (155, b"3\n")]
+    assert await came(away(), tail_lines=3) == [
+        (102, b""),
+        (102, b"2\n"),
+        (150, b"\r99%\n3\n"),
+    ]
+    with pytest.raises(NotFound, match="ranks 0 to 1"):
+        await came(away(), rank=2)
+
+
+@pytest.mark.parametrize("wanted", [{"follow": True}, {"site_only": True}])
+async def test_who_would_rather_wait_for_the_site_is_told(wanted: dict[str, Any]) -> None:
+    with pytest.raises(Unavailable, match="east"):
+        await came(away(), **wanted)
+
+
+async def test_a_busy_broker_is_no_reason_to_give_less() -> None:
+    with pytest.raises(Unavailable):
+        await came(away(Failure("broker", "BrokerBusy", "later")))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,15 +11,6 @@ import pytest
 from tests.conformance.jobs import JOBS, Ended, run_all
 from tests.conformance.kinds import KINDS, Site
 from tests.conformance.runs import seat
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    wanted = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
-    return True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,14 +43,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def site(kind: str) -> Iterator[Site]:
-    if why := KINDS[kind].missing():
-        pytest.skip(why)
-    with (
-        tempfile.TemporaryDirectory(prefix="suan-") as folder,
-        KINDS[kind].start(Path(folder)) as it,
-    ):
-        yield it
+def site(request: pytest.FixtureRequest, kind: str) -> Site:
+    fixture = KINDS[kind].fixture
+    return KINDS[kind].on(request.getfixturevalue(fixture) if fixture else None)
 
 
 @pytest.fixture

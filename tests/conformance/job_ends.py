@@ -99,7 +99,7 @@ def setup_comes_first_on_each_node(ended: Ended) -> None:
 # --- gangs ---------------------------------------------------------------------------
 
 
-@job(f"exec python3 -c '{MEET}'", nodes=2, always=True)
+@job(f"exec python3 -c '{MEET}'", nodes=2)
 def ranks_meet_and_exchange_a_number(ended: Ended) -> None:
     assert ended.exit.succeeded, ended
     assert ended.out == (b"got 21\n", b"got 42\n")

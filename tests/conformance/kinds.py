@@ -1,19 +1,17 @@
 """The kinds of sites that must keep the same promises, each behind the contract of backends.
 
-A kind says how to start a site of it for tests, how to make a backend on it, and how to make
+A kind says which site of the tests is of it, how to make a backend on it, and how to make
 one whose agent dies while it submits. All else in this folder knows none of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -32,8 +30,8 @@ from agent.slurm.command import NodePlace, SlurmSettings
 from agent.slurm.poll import SlurmPoll
 from agent.slurm.read import Slurm
 from bench.ray_site import ASCEND as RAY_ASCEND
-from bench.ray_site import missing_packages, running_ray
-from bench.slurm_site import ASCEND, environment_of, missing_tools, running_slurm
+from bench.ray_site import RaySite
+from bench.slurm_site import ASCEND, SlurmSite, environment_of
 
 CARDS_PER_NODE = 2
 # Of the agent; of these a job gets PATH and HOME. Python is that of the tests.
@@ -68,8 +66,8 @@ class Site(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    missing: Callable[[], str]  # why no such site can be started here; "": it can
-    start: Callable[[Path], AbstractContextManager[Site]]  # in a folder of its own
+    fixture: str  # of all tests, that is such a site; "": it needs none
+    on: Callable[[Any], Site]  # what the fixture gives
     at: Callable[[str], Site]
     dear: bool = False  # a run takes seconds of processor time to begin
     lease_seconds: float = 6.0  # in which a run begins, also on a busy machine
@@ -120,11 +118,6 @@ class _DyingAfter(ProcessBackend):
         die()
 
 
-@contextlib.contextmanager
-def _process_site(folder: Path) -> Iterator[Site]:
-    yield ProcessSite()
-
-
 # --- Slurm ------------------------------------------------------------------------------
 
 _POLL_SECONDS = 0.5  # an operator's is 30
@@ -169,14 +162,8 @@ class _DyingSlurm(Slurm):
         die()
 
 
-@contextlib.contextmanager
-def _slurm_site(folder: Path) -> Iterator[Site]:
-    with running_slurm(folder / "site") as slurm:
-        yield SlurmKindSite(str(slurm.conf))
-
-
-def _no_slurm() -> str:
-    return "needs Slurm: deploy/servers.sh installs it" if missing_tools() else ""
+def _on_slurm(slurm: SlurmSite) -> Site:
+    return SlurmKindSite(str(slurm.conf))
 
 
 # --- Ray --------------------------------------------------------------------------------
@@ -219,25 +206,16 @@ class _DyingRay(RayClient):
         die()
 
 
-@contextlib.contextmanager
-def _ray_site(folder: Path) -> Iterator[Site]:
-    with running_ray(folder / "site") as ray:
-        found = ray.call("GET", "/api/v0/nodes?detail=1&limit=1000")["data"]["result"]["result"]
-        nodes = {node["node_name"]: node["node_id"] for node in found}
-        yield RayKindSite(json.dumps({"address": ray.address, "nodes": nodes}))
-
-
-def _no_ray() -> str:
-    missing = missing_packages()
-    return (
-        f"needs a Ray with its job server; not installed: {', '.join(missing)}" if missing else ""
-    )
+def _on_ray(ray: RaySite) -> Site:
+    found = ray.call("GET", "/api/v0/nodes?detail=1&limit=1000")["data"]["result"]["result"]
+    nodes = {node["node_name"]: node["node_id"] for node in found if node["state"] == "ALIVE"}
+    return RayKindSite(json.dumps({"address": ray.address, "nodes": nodes}))
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "process": Kind(str, _process_site, ProcessSite),
-        "slurm": Kind(_no_slurm, _slurm_site, SlurmKindSite),
-        "ray": Kind(_no_ray, _ray_site, RayKindSite, dear=True, lease_seconds=30.0),
+        "process": Kind("", lambda _: ProcessSite(), ProcessSite),
+        "slurm": Kind("slurm_site", _on_slurm, SlurmKindSite),
+        "ray": Kind("ray_site", _on_ray, RayKindSite, dear=True, lease_seconds=30.0),
     }
 )

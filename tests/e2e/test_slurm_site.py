@@ -5,6 +5,7 @@ Two nodes of Ascend cards and one of DCUs; the site's own people are the same Sl
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from campaign import require_no_traceback
 from witness import Witness, faults, processes_left, run_again
 
 from bench.federation import Federation, SiteSpec, wait_until
-from bench.slurm_site import SlurmSite, missing_tools, running_slurm
+from bench.slurm_site import SlurmSite, missing_tools
+from suan.errors import Conflict
 from suan.models import Job, JobSpec, JobState, Variant
 
 ASCEND, DCU = "ascend-910b", "hygon-k100"
@@ -82,29 +84,29 @@ class Road:
 
 
 @pytest.fixture(scope="module")
-def road() -> Iterator[Road]:
+def road(slurm_site: SlurmSite) -> Iterator[Road]:
+    slurm_site.wait_idle()  # others had it before
     with tempfile.TemporaryDirectory(prefix="suan-e2e-") as name:
         folder = Path(name)
-        with running_slurm(folder / "slurm") as slurm:
-            federation = Federation(folder, limits={"heartbeat_seconds": 1.0, "hold_seconds": 1.0})
-            declared = {
-                "shared_dir": str(folder / "shared 共享"),
-                "conf": str(slurm.conf),
-                "python": sys.executable,
-                "poll_seconds": POLL_SECONDS,
-                "partitions": [
-                    {"name": "ascend", "pool": "npu-train", "yuan_per_card_hour": 6.2},
-                    "hygon",
-                ],
-            }
-            settings = {"slurm": declared, "grace_seconds": 5}
-            try:
-                federation.start_broker()
-                federation.join(SiteSpec("shenzhen", {}, backend="slurm", settings=settings))
-                yield Road(federation, slurm)
-                require_no_traceback(federation)
-            finally:
-                federation.stop()
+        federation = Federation(folder, limits={"heartbeat_seconds": 1.0, "hold_seconds": 1.0})
+        declared = {
+            "shared_dir": str(folder / "shared 共享"),
+            "conf": str(slurm_site.conf),
+            "python": sys.executable,
+            "poll_seconds": POLL_SECONDS,
+            "partitions": [
+                {"name": "ascend", "pool": "npu-train", "yuan_per_card_hour": 6.2},
+                "hygon",
+            ],
+        }
+        settings = {"slurm": declared, "grace_seconds": 5, "exec": "allowed"}
+        try:
+            federation.start_broker()
+            federation.join(SiteSpec("shenzhen", {}, backend="slurm", settings=settings))
+            yield Road(federation, slurm_site)
+            require_no_traceback(federation)
+        finally:
+            federation.stop()
 
 
 @pytest.fixture
@@ -177,6 +179,38 @@ def test_a_cancelled_job_is_proven_to_be_dead(road: Road) -> None:
         client.cancel([job_id])
     assert road.ended(job_id).state is JobState.CANCELLED
     assert not processes_left(road.federation.folder)
+
+
+def test_a_command_beside_a_rank_and_its_files(road: Road, folder: Path) -> None:
+    """On the node of that rank, inside Slurm's job, and no longer than it."""
+    run = f'echo "$SUAN_NODE_RANK" > "rank $SUAN_NODE_RANK"; cat {folder}/gate'
+    for name in ("gate", "other"):
+        os.mkfifo(folder / name)
+    job_id = road.submit(wish(run, cards=2, num_nodes=2))
+    wait_until(lambda: len(road.queued("R")) == 1, "it to run")
+    script = 'echo "$SUAN_NODE_RANK $SLURM_JOB_ID" "$ASCEND_RT_VISIBLE_DEVICES"; exit 3'
+    with road.federation.client() as client:
+        wait_until(lambda: client.get(job_id).state is JobState.RUNNING, "the job to run")
+        parts = list(client.execute(job_id, ["sh", "-c", script], rank=1))
+        said = b"".join(part.stdout for part in parts).split()
+        assert parts[-1].exit_code == 3
+        number = road.slurm.call("squeue", "-h", "-n", f"suan-{job_id}-1", "-o", "%i").strip()
+        assert said[:2] == [b"1", number.encode()]
+        assert len(said[2].split(b",")) == 2
+        stays = client.execute(job_id, ["sh", "-c", f"echo on; cat {folder}/other"])
+        assert next(stays).stdout == b"on\n"
+        names = [file.name for file in client.files(job_id, "work")]
+        assert names == ["rank 0", "rank 1"]
+        for _ in range(2):
+            (folder / "gate").write_text("go\n")
+        assert road.ended(job_id).state is JobState.SUCCEEDED
+        try:
+            assert list(stays)[-1].exit_code in (137, 143)
+        except Conflict as error:
+            assert error.code == "RunEnded"
+        client.copy(job_id, "work/rank 1", folder / "copied")
+    assert (folder / "copied").read_text() == "1\n"
+    wait_until(lambda: not processes_left(road.federation.folder), "all processes to end")
 
 
 def test_the_sites_own_jobs_come_first(road: Road) -> None:

@@ -15,7 +15,7 @@ from simulator.faults.report import violation
 from simulator.faults.schedule import FAULTS_MIN, KINDS
 from simulator.faults.seeds import FOUND
 
-SEEDS = range(0, 48)
+SEEDS = range(0, 32)  # `make sim` plays more
 SEEDS_AT_A_TIME = 8
 ROOT = Path(__file__).parents[2]
 FINGERPRINT = """

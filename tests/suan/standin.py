@@ -68,6 +68,7 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
         self.logs: dict[tuple[int, int, str], bytes] = {}  # (epoch, rank, stream)
         self.logs_open: set[int] = set()  # epochs whose log may still grow
         self.logs_lost: set[int] = set()  # epochs whose site is away
+        self.logs_kept: dict[int, bytes] = {}  # of such an epoch, what the site had sent
         self.refusals: dict[str, str] = {}  # job name -> code
         self.sites: dict[str, Any] = {}
         self.audit: list[admin_pb.AuditEntry] = []
@@ -273,6 +274,13 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
         left = self._cuts["Logs"].popleft() if self._cuts["Logs"] else -1
         job = self._job(request.id)
         epoch = request.epoch or len(job.attempts)
+        waits = request.follow or request.site_only
+        if epoch in self.logs_lost and epoch in self.logs_kept and not waits:
+            begin = max((each.offset for each in request.after), default=0)
+            note = pb.KeptLog(code="SiteAway", site="east", at=1.8e9)
+            data = self.logs_kept[epoch][begin:]
+            yield pb.LogsResponse(stream="stdout", data=data, epoch=epoch, offset=begin, kept=note)
+            return
         if epoch in self.logs_lost:
             await context.abort(*encode(Unavailable("not connected now", "wait", "SiteAway")))
         sent = {(each.rank, each.stream): each.offset for each in request.after}

@@ -401,6 +401,32 @@ def test_a_lost_site_has_a_while_for_the_rest(
     assert elsewhere or caught.value.code == "LogsIncomplete"
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_of_a_lost_site_the_rest_is_what_was_kept(
+    stand: Served, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the reader is told; whoever does not follow has it at once."""
+    monkeypatch.setattr(suan.logs, "REST_SECONDS", 0.05)
+    (submitted,) = call(stand, lambda c: c.submit(SPEC))
+    broker = stand.broker
+    broker.logs = {(2, 0, "stdout"): b"second\n"}
+    broker.logs_kept = {1: b"one\ntwo\nthree\n"}
+    stand.do(lambda: broker.begin(submitted.id))
+
+    def lose() -> None:
+        broker.logs_lost = {1}
+        if elsewhere:
+            broker.begin(submitted.id, site="zhengzhou")
+        broker.end(submitted.id)
+
+    broker.fail("Logs", Fault(meanwhile=lose))
+    log = call(stand, lambda c: collected(c.logs(submitted.id, follow=True)))
+    assert text(log) == "one\ntwo\nthree\n" + "second\n" * elsewhere
+    assert log[0].kept is not None and log[0].kept.site == "east"
+    at_once = call(stand, lambda c: collected(c.logs(submitted.id, epoch=1)))
+    assert text(at_once) == "one\ntwo\nthree\n" and at_once[0].kept is not None
+
+
 def test_a_site_that_is_away_is_told_at_once_without_follow(stand: Served) -> None:
     (submitted,) = call(stand, lambda c: c.submit(SPEC))
     stand.do(lambda: stand.broker.begin(submitted.id))

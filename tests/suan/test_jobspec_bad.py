@@ -128,7 +128,7 @@ LINES = [
     ("inputs: {/d: {mode: ro}}", "MissingKey", "inputs./d.source", "is required"),
     ("inputs: {/d: {source: 'ds://a', mode: w}}", "UnknownWord", "inputs./d.mode", "rw"),
     ("inputs: {/a/../b: 'ds://a'}", "BadText", "inputs./a/../b", "without '..'"),
-    ("outputs: {/o: {when: always}}", "MissingKey", "outputs./o.dest", "is required"),
+    ("outputs: {/o: {dest: here}}", "BadText", "outputs./o.dest", "URL"),
     ("outputs: {/o: {dest: 'ds://a', when: now}}", "UnknownWord", "outputs./o.when", "always"),
     ("outputs: {/o: {dest: 'ds://a', size: -1}}", "OutOfRange", "outputs./o.size", "bytes"),
     ("outputs: {/o: {dest: 'ds://a', size: big}}", "BadSize", "outputs./o.size", "10GiB"),
