@@ -20,7 +20,7 @@ from suan.cli.faults import report
 from suan.errors import ExitCode, SuanError
 
 if TYPE_CHECKING:
-    from agent.config import AgentConfig
+    from agent.config.file import AgentConfig
 
 CONFIG_FILE = "agent.yaml"
 DRAIN_LOOK_SECONDS = 1.0
@@ -76,9 +76,9 @@ def run(config_path: Path, verbose: bool) -> None:
 def preflight(config_path: Path) -> int:
     """Check whether this machine is fit to be the site's agent; changes nothing."""
     config = _config(config_path)
-    from agent.check import Status
-    from agent.preflight import preflight as look
-    from agent.preflight import worst
+    from agent.checks.check import Status
+    from agent.checks.preflight import preflight as look
+    from agent.checks.preflight import worst
     from suan import catalogue
 
     signs = {Status.OK: "ok", Status.WARN: "!!", Status.FAIL: "NO"}
@@ -155,7 +155,7 @@ def cards(config_path: Path, node: str, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    from agent.cards_shown import lines
+    from agent.cards.shown import lines
 
     for line in lines(found):
         click.echo(line)
@@ -241,7 +241,7 @@ def show_what_we_send(config_path: Path) -> None:
 
 
 def _config(path: Path) -> AgentConfig:
-    from agent.config import load_config
+    from agent.config.file import load_config
     from suan import catalogue
 
     return load_config(path, catalogue.load())

@@ -17,25 +17,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from agent.answers import Answers
 from agent.backends import Backend
 from agent.backends.prepare import StateDirectory as Places
 from agent.bundles import Bundles
+from agent.cards.failure_rate import failures_per_card_day
+from agent.cards.failure_watch import read_count
+from agent.cards.rank_files import RankFiles
 from agent.clock import boot_id
-from agent.commands import Commands
-from agent.config import AgentConfig
+from agent.config.file import AgentConfig
 from agent.daemon import Daemon
 from agent.data_plane import DataPlane
-from agent.failure_rate import failures_per_card_day
-from agent.failure_watch import read_count
-from agent.files import Files
 from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal
-from agent.logs import Logs
 from agent.materials import Materials
 from agent.publishing import Publisher, Stores
 from agent.publishing.stores import directory_of, file_url
-from agent.rank_files import RankFiles
+from agent.reach.answers import Answers
+from agent.reach.commands import Commands
+from agent.reach.files import Files
+from agent.reach.logs import Logs
+from agent.reach.tails import Tails, with_output
 from agent.runs import Runs
 from agent.session.calls import get_bundle
 from agent.session.stream import Connect, Diagnose, Session
@@ -46,7 +47,6 @@ from agent.staging.values import GIB
 from agent.supervisor import State, Supervisor
 from agent.supervisor.values import Settings
 from agent.survey import Surveying
-from agent.tails import Tails, with_output
 from agent.wire.encode import SiteProfile
 from suan.errors import Conflict, InvalidRequest
 from suan.identity.directory import make_private_directory

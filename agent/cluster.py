@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.account_check import require_root
 from agent.backends import Backend
 from agent.backends.noop import NoopBackend
 from agent.backends.process import ProcessBackend
-from agent.config import AgentConfig
+from agent.checks.accounts import require_root
+from agent.config.file import AgentConfig
 from agent.kubernetes.site import kubernetes_backend, kubernetes_survey
 from agent.ray.site import ray_backend, ray_survey
 from agent.slurm.site import slurm_backend, slurm_survey

@@ -21,6 +21,7 @@ from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal, JournalFull
 from agent.materials import Materials
 from agent.publishing import Publisher
+from agent.reach.tails import Tails
 from agent.runs import Runs
 from agent.session.stream import Session
 from agent.supervisor import Decision, Supervisor
@@ -49,7 +50,6 @@ from agent.supervisor.messages import (
     Unpublish,
 )
 from agent.supervisor.values import Moment
-from agent.tails import Tails
 from suan.crash import crash_point
 
 JOURNAL_RETRY_SECONDS = 1.0  # between two tries while the disk is full

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from agent.cards_shown import rows
+from agent.cards.failure_rate import PRIOR_CARD_DAYS
+from agent.cards.failure_watch import FailureWatch
+from agent.cards.shown import rows
 from agent.control import Answer, StandingOrder, write_mode
 from agent.daemon import Daemon
-from agent.failure_rate import PRIOR_CARD_DAYS
-from agent.failure_watch import FailureWatch
 from agent.supervisor.messages import CardsRecalled, ModeSet, RecallReleased
 from agent.supervisor.values import Attempt, Mode
 from agent.survey import Surveying

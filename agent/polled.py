@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic
 
 from agent.backends.poll import Poll, V
-from agent.card_health import CardHealth
+from agent.cards.health import CardHealth
 from agent.inventory import DeclaredPool, Inventory, NodeCondition
 from agent.probes.reading import Readings
 from agent.probes.tools import ProbeFailed

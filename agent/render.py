@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.assembly import profile_of, settings_of
 from agent.cluster import cluster_of
-from agent.config import AgentConfig
+from agent.config.file import AgentConfig
 from agent.supervisor import State, Supervisor
 from agent.supervisor.messages import Tick
 from agent.supervisor.values import Moment

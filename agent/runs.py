@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from agent.backends import Backend, BackendRefused, RunOrder
+from agent.cards.rank_files import RankFiles
 from agent.materials import Materials, MaterialsMissing
-from agent.rank_files import RankFiles
 from agent.supervisor.attempts import NOT_STARTED
 from agent.supervisor.messages import Event, Launch, RunRefused, RunStarted
 from agent.supervisor.values import Failure

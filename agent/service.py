@@ -22,12 +22,12 @@ from agent.assembly import (
     staging_of,
 )
 from agent.backends import Backend
+from agent.cards.failure_watch import FailureWatch
 from agent.cluster import cluster_of
-from agent.config import AgentConfig
+from agent.config.file import AgentConfig
 from agent.control import read_mode, serve
 from agent.credentials import recover_identity
 from agent.daemon import Daemon
-from agent.failure_watch import FailureWatch
 from agent.join import Renewal
 from agent.operations import Operator
 from agent.session.dialler import Dialler

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from agent.card_health import CardHealth
-from agent.config import AgentConfig, ProbedPool
+from agent.cards.health import CardHealth
+from agent.config.file import AgentConfig, ProbedPool
 from agent.inventory import DeclaredPool, Inventory, NodeCondition
 from agent.probes.assess import assess
 from agent.probes.reading import Readings

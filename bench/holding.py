@@ -26,7 +26,7 @@ from agent.backends import (
     Stream,
 )
 from agent.clock import lease_now
-from agent.config import load_config
+from agent.config.file import load_config
 from agent.service import run_agent
 from suan import catalogue
 from suan.identity.tls import raise_tls_floor

@@ -1,6 +1,6 @@
 """The `kubernetes` record of agent.yaml: how a cluster's nodes become pools of the federation.
 
-One literal table, as in `agent.config_fields`. Knows no cluster and asks none.
+One literal table, as in `agent.config.fields`. Knows no cluster and asks none.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_jobs import IMAGES_ALLOWED
-from agent.config_offers import FIGURES, each_once, mapped
-from agent.config_probe import PROBE
-from agent.config_values import PLACE, TENANT, Model, count, number, pair
-from agent.config_windows import POLICY_FIELDS, policy_from
+from agent.cards.ranktable import VERSIONS
+from agent.config.jobs import IMAGES_ALLOWED
+from agent.config.offers import FIGURES, each_once, mapped
+from agent.config.probe import PROBE
+from agent.config.values import PLACE, TENANT, Model, count, number, pair
+from agent.config.windows import POLICY_FIELDS, policy_from
 from agent.kubernetes.capacity import PoolOffer
 from agent.kubernetes.usage import Toleration
-from agent.ranktable import VERSIONS
 from suan.jobspec import limits
 from suan.jobspec.limits import Fault, TextRule
 from suan.jobspec.shapes import Choice, Field, ListOf, MapOf, Record, Scalar, Truth, text

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.backends.queued import QueuedSettings
-from agent.check import Check, Status
-from agent.config import AgentConfig
-from agent.exporter_check import exporter_checks
+from agent.checks.check import Check, Status
+from agent.checks.exporters import exporter_checks
+from agent.checks.trial import Trial, try_job
+from agent.config.file import AgentConfig
 from agent.kubernetes.backend import KubernetesBackend
 from agent.kubernetes.capacity import KubernetesPool
 from agent.kubernetes.client import ApiFailed
@@ -26,7 +27,6 @@ from agent.kubernetes.settings import KubernetesSettings
 from agent.kubernetes.site import kubernetes_survey
 from agent.kubernetes.survey import KubernetesSurvey
 from agent.kubernetes.usage import out_of_service
-from agent.trial import Trial, try_job
 from suan.disks import file_system
 
 JOB_SECONDS_MAX = 180.0  # for the test job: its image may have to be pulled

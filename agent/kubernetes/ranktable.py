@@ -11,8 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from agent.cards.ranktable import RankAddress, RankDevice, RankLevel, RankServer, ranktable
 from agent.kubernetes.fields import Json, at, items, number, table, text
-from agent.ranktable import RankAddress, RankDevice, RankLevel, RankServer, ranktable
 
 # Of one layer a device may have ways through several networks: the first of these is told.
 NETWORKS = ("UB", "UBG", "UBoE", "RoCE")

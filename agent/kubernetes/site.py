@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from agent.backends.queued import QueuedSettings
-from agent.card_health import CardHealth
-from agent.config import AgentConfig
+from agent.cards.health import CardHealth
+from agent.config.file import AgentConfig
 from agent.kubernetes.backend import KubernetesBackend
 from agent.kubernetes.client import KubernetesApi
 from agent.kubernetes.config import KubernetesConfig

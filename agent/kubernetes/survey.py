@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from agent.card_health import CardHealth
+from agent.cards.health import CardHealth
 from agent.inventory import DeclaredPool, Inventory, NodeCondition
 from agent.kubernetes.capacity import Discovery, KubernetesPool, discover
 from agent.kubernetes.client import ApiFailed, KubernetesApi

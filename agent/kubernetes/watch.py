@@ -15,11 +15,11 @@ from typing import Any
 from agent.backends import layout
 from agent.backends.queue_watch import QueueWatch
 from agent.backends.rundir import RunDirectory
+from agent.cards.ranktable import FILE
 from agent.kubernetes.manager import KubernetesManager
 from agent.kubernetes.pod_spec import asks_of, ranktable_of
 from agent.kubernetes.pods import KubernetesWord
 from agent.kubernetes.ranktable import table_of
-from agent.ranktable import FILE
 
 
 class KubernetesWatch(QueueWatch[KubernetesWord]):

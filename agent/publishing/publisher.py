@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.backends import Backend, parse_run_name
-from agent.inside import NotReadable, Outside
 from agent.publishing import snapshots
 from agent.publishing.manifest import Manifest
 from agent.publishing.scan import Tree, scan
 from agent.publishing.stores import StoreFailed, Stores
 from agent.publishing.upload import Ending, Known, Place, Uploader, missing
+from agent.reach.inside import NotReadable, Outside
 from agent.supervisor.messages import Committed, Event, Publish, Published
 from agent.supervisor.values import Commit, Failure, TaskOutput
 from suan.errors import InvalidRequest

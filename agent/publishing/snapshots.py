@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.inside import NotReadable, Outside, open_inside
+from agent.reach.inside import NotReadable, Outside, open_inside
 
 COMMITS = ".suan/commits"
 TAKEN = ".taken"

@@ -1,6 +1,6 @@
 """The `ray` record of agent.yaml: how a Ray's nodes become pools of the federation.
 
-One literal table, as in `agent.config_fields`; all but `shared_dir` may be left out, because
+One literal table, as in `agent.config.fields`; all but `shared_dir` may be left out, because
 Ray itself says the rest. Knows no Ray and asks none.
 """
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
-from agent.config_probe import PROBE
-from agent.config_values import PLACE, Model, count, number
-from agent.config_windows import POLICY_FIELDS, policy_from
+from agent.config.offers import FIGURES, POLL_SECONDS, each_once, mapped
+from agent.config.probe import PROBE
+from agent.config.values import PLACE, Model, count, number
+from agent.config.windows import POLICY_FIELDS, policy_from
 from agent.ray.capacity import PoolOffer
 from suan.jobspec import limits
 from suan.jobspec.limits import TextRule

@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 from agent.backends import Backend
-from agent.check import Check, Status
-from agent.config import AgentConfig
-from agent.exporter_check import exporter_checks
+from agent.checks.check import Check, Status
+from agent.checks.exporters import exporter_checks
+from agent.checks.trial import Trial, check_shared, try_job
+from agent.config.file import AgentConfig
 from agent.inventory import Inventory
 from agent.probes.tools import ProbeFailed
 from agent.ray.backend import RayBackend
@@ -27,7 +28,6 @@ from agent.ray.poll import RayPoll
 from agent.ray.read import RayView
 from agent.ray.site import ray_survey
 from agent.ray.survey import RaySurvey
-from agent.trial import Trial, check_shared, try_job
 
 POLL_SECONDS = 1.0  # between two questions while the test job is under way
 END_SECONDS_MAX = 20.0  # for Ray to see its end

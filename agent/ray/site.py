@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.card_health import CardHealth
-from agent.config import AgentConfig
+from agent.cards.health import CardHealth
+from agent.config.file import AgentConfig
 from agent.ray.backend import RayBackend
 from agent.ray.capacity import Names
 from agent.ray.client import RayClient

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.card_health import CardHealth
+from agent.cards.health import CardHealth
 from agent.inventory import DeclaredPool
 from agent.polled import HeldCards, PolledSurvey
 from agent.ray.capacity import Discovery, Names, PoolOffer, discover

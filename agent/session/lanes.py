@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import replace
 
 from agent.data_messages import SendCache, SendStaging
+from agent.reach.tail_messages import SendTails
 from agent.supervisor.messages import SendCapacity, SendReports
-from agent.tail_messages import SendTails
 from agent.wire.answers import Answer
 from agent.wire.encode import Send
 

@@ -18,10 +18,10 @@ import grpc
 import grpc.aio
 
 from agent.data_messages import PrestagesWanted
+from agent.reach.tail_messages import TailsAcked
 from agent.session.lanes import LaneOverflow, Lanes
 from agent.session.reasons import REFUSALS, SILENCES, farewell, hint_of, refusal
 from agent.supervisor.messages import Closed, Event, Opened
-from agent.tail_messages import TailsAcked
 from agent.wire.answers import Answer, Request, answer_to_wire
 from agent.wire.decode import Decoder, Goodbye
 from agent.wire.encode import Send, SiteProfile, encode_parts

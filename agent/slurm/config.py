@@ -1,6 +1,6 @@
 """The `slurm` record of agent.yaml: how a Slurm's partitions become pools of the federation.
 
-One literal table, as in `agent.config_fields`; all but `shared_dir` may be left out, because
+One literal table, as in `agent.config.fields`; all but `shared_dir` may be left out, because
 Slurm itself says the rest. Knows no Slurm and asks none.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_offers import FIGURES, POLL_SECONDS, each_once, mapped
-from agent.config_probe import PROBE
-from agent.config_values import (
+from agent.config.offers import FIGURES, POLL_SECONDS, each_once, mapped
+from agent.config.probe import PROBE
+from agent.config.values import (
     PLACE,
     TENANT,
     Model,
@@ -21,7 +21,7 @@ from agent.config_values import (
     number,
     pair,
 )
-from agent.config_windows import POLICY_FIELDS, policy_from
+from agent.config.windows import POLICY_FIELDS, policy_from
 from agent.slurm.capacity import PartitionOffer
 from suan.jobspec import limits
 from suan.jobspec.limits import TextRule

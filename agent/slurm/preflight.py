@@ -10,12 +10,13 @@ import os
 import time
 from pathlib import Path
 
-from agent.account_check import check_users
 from agent.backends import Backend
-from agent.check import Check, Status
-from agent.config import AgentConfig
-from agent.exporter_check import exporter_checks
-from agent.image_check import check_images
+from agent.checks.accounts import check_users
+from agent.checks.check import Check, Status
+from agent.checks.exporters import exporter_checks
+from agent.checks.images import check_images
+from agent.checks.trial import Trial, check_shared, try_job
+from agent.config.file import AgentConfig
 from agent.inventory import Inventory
 from agent.probes.tools import ProbeFailed
 from agent.slurm.backend import SlurmBackend
@@ -27,7 +28,6 @@ from agent.slurm.poll import SlurmPoll
 from agent.slurm.rules import refused_accounts
 from agent.slurm.site import slurm_survey
 from agent.slurm.survey import SlurmSurvey
-from agent.trial import Trial, check_shared, try_job
 
 POLL_SECONDS = 2.0  # between two questions while the test job is under way
 NODES_NAMED_MAX = 3  # in one line

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.card_health import CardHealth
-from agent.config import AgentConfig
+from agent.cards.health import CardHealth
+from agent.config.file import AgentConfig
 from agent.environment import PATH_DEFAULT
 from agent.slurm.backend import SlurmBackend
 from agent.slurm.command import SlurmSettings

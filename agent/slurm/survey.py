@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from agent.card_health import CardHealth
+from agent.cards.health import CardHealth
 from agent.inventory import DeclaredPool
 from agent.polled import HeldCards, PolledSurvey
 from agent.slurm.capacity import (

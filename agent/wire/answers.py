@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.command_messages import CommandAnswer, CommandRequest
-from agent.file_messages import FileAnswer, FileRequest
+from agent.reach.command_messages import CommandAnswer, CommandRequest
+from agent.reach.file_messages import FileAnswer, FileRequest
 from agent.wire.commands import command_chunk
 from agent.wire.decode import LogRequest
 from agent.wire.encode import LogAnswer, log_chunk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from agent.backends import run_name
-from agent.command_messages import CommandAnswer, CommandRequest
+from agent.reach.command_messages import CommandAnswer, CommandRequest
 from suan.v1 import job_pb2, session_pb2
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.backends import LeaseClass, Stream, run_name
-from agent.command_messages import CommandRequest
 from agent.data_messages import PrestagesWanted
-from agent.file_messages import FileRequest
+from agent.reach.command_messages import CommandRequest
+from agent.reach.file_messages import FileRequest
+from agent.reach.tail_messages import TailsAcked
 from agent.supervisor.messages import (
     Event,
     GrantsReceived,
@@ -22,7 +23,6 @@ from agent.supervisor.messages import (
     VerdictsReceived,
 )
 from agent.supervisor.values import AttemptId, Grant
-from agent.tail_messages import TailsAcked
 from agent.wire.commands import command_request_from_wire
 from agent.wire.data import commit_from_wire, prestages_from_wire
 from agent.wire.files import file_request_from_wire

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from agent.data_messages import SendCache, SendStaging
+from agent.reach.tail_messages import SendTails
 from agent.supervisor.messages import (
     SendCapacity,
     SendHeartbeat,
@@ -26,7 +27,6 @@ from agent.supervisor.values import (
     Report,
     ReportKind,
 )
-from agent.tail_messages import SendTails
 from agent.wire.data import cache_to_wire, commit_to_wire, staging_to_wire
 from agent.wire.tails import tails_to_wire
 from suan.v1 import job_pb2, session_pb2, site_pb2

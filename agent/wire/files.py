@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.backends import run_name
-from agent.file_messages import FileAnswer, FileEntry, FileRequest
+from agent.reach.file_messages import FileAnswer, FileEntry, FileRequest
 from suan.v1 import file_pb2, job_pb2, session_pb2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.backends import Stream, parse_run_name
-from agent.tail_messages import LogTail, SendTails, TailAck, TailsAcked
+from agent.reach.tail_messages import LogTail, SendTails, TailAck, TailsAcked
 from suan.v1 import session_pb2
 
 _STREAMS = {stream.value: stream for stream in Stream}

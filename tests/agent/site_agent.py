@@ -15,11 +15,11 @@ import grpc.aio
 
 from agent.assembly import Outside, StateDirectory, assemble, staging_of
 from agent.backends import Backend
+from agent.cards.failure_watch import FailureWatch
 from agent.cluster import cluster_of
-from agent.config import AgentConfig, ProbedPool
+from agent.config.file import AgentConfig, ProbedPool
 from agent.control import read_mode, serve
 from agent.daemon import Daemon, Keeper
-from agent.failure_watch import FailureWatch
 from agent.inventory import DeclaredNode, DeclaredPool
 from agent.operations import Operator
 from agent.staging import Staging

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.assembly import profile_of
-from agent.config import AgentConfig, load_config
-from agent.config_fields import PROBE_KINDS
+from agent.config.fields import PROBE_KINDS
+from agent.config.file import AgentConfig, load_config
 from agent.inventory import DeclaredNode
 from agent.probes.run import PROBES
 from suan.catalogue import load

@@ -14,11 +14,11 @@ from typing import Any, cast
 import pytest
 from processes import FenceRun, alive, until
 
-from agent import commands
 from agent.backends import Backend, BackendRefused, RankPlace
 from agent.backends.command import CommandDirectory, CommandOrder
-from agent.command_messages import CommandAnswer, CommandRequest
-from agent.commands import Commands
+from agent.reach import commands
+from agent.reach.command_messages import CommandAnswer, CommandRequest
+from agent.reach.commands import Commands
 
 WAITS = "until [ -e {}/go ]; do sleep 0.02; done"
 NAME = "suan-j1-1"

@@ -18,10 +18,10 @@ from test_ray_capacity import node as ray_node
 from test_ray_capacity import view as ray_view
 from test_slurm_survey import CARDS, Commands
 
-from agent.card_health import CardHealth
-from agent.check import Status
-from agent.config import AgentConfig, load_config
-from agent.exporter_check import exporter_checks
+from agent.cards.health import CardHealth
+from agent.checks.check import Status
+from agent.checks.exporters import exporter_checks
+from agent.config.file import AgentConfig, load_config
 from agent.inventory import DeclaredNode, DeclaredPool, Inventory
 from agent.kubernetes.usage import conditions as kubernetes_conditions
 from agent.probes.reading import ExporterProbe, Readings

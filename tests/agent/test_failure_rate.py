@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assembly import profile_of
-from agent.config import AgentConfig
-from agent.failure_rate import (
+from agent.cards.failure_rate import (
     CURED_SECONDS,
     GAP_SECONDS_MAX,
     PRIOR_CARD_DAYS,
@@ -22,7 +21,8 @@ from agent.failure_rate import (
     FailureTally,
     failures_per_card_day,
 )
-from agent.failure_watch import FILE, SAVE_SECONDS, FailureWatch, read_count
+from agent.cards.failure_watch import FILE, SAVE_SECONDS, FailureWatch, read_count
+from agent.config.file import AgentConfig
 from agent.inventory import DeclaredNode, DeclaredPool, NodeCondition
 
 DAY = 86_400.0

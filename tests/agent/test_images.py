@@ -27,9 +27,9 @@ from agent.backends.account import Accounts
 from agent.backends.command import CommandDirectory, CommandOrder
 from agent.backends.container import Containers, Runtime
 from agent.backends.process import ProcessBackend
-from agent.check import Status
+from agent.checks.check import Status
+from agent.checks.images import check_images
 from agent.clock import lease_now
-from agent.image_check import check_images
 from bench.image_files import NO_CHARLIECLOUD, charliecloud_runs, make_image
 from bench.local_users import WHY_NOT, can_make_users, crossable_place, local_users
 

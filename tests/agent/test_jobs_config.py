@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent import account_check
-from agent.account_check import check_users, require_root
 from agent.assembly import profile_of, settings_of
 from agent.backends.container import Containers, Runtime
-from agent.check import Status
-from agent.config import AgentConfig, load_config
+from agent.checks import accounts as account_check
+from agent.checks.accounts import check_users, require_root
+from agent.checks.check import Status
+from agent.config.file import AgentConfig, load_config
 from suan.catalogue import load
 from suan.errors import InvalidRequest, InvalidSpec
 

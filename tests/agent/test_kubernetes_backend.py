@@ -23,7 +23,7 @@ from processes import alive
 from agent.backends import BackendRefused, Exit, Launch, Phase, Reason, Stream
 from agent.clock import boot_id
 from agent.cluster import cluster_of
-from agent.config import load_config
+from agent.config.file import load_config
 from agent.kubernetes.backend import KubernetesBackend
 from agent.kubernetes.names import object_name
 from agent.probes.tools import ProbeFailed

@@ -12,9 +12,9 @@ from kubernetes_api import VOLCANO, ApiServer, kubeconfig, serving
 from kubernetes_cluster import can_run, node, running_cluster
 
 from agent.assembly import profile_of
-from agent.check import Check, Status
+from agent.checks.check import Check, Status
 from agent.cluster import cluster_of
-from agent.config import AgentConfig, load_config
+from agent.config.file import AgentConfig, load_config
 from agent.kubernetes.backend import KubernetesBackend
 from agent.kubernetes.capacity import PoolOffer
 from agent.kubernetes.config import KUBERNETES, OFFER, TenantPlace

@@ -11,7 +11,8 @@ import pytest
 from supervised import WALL, Site, effects, exited, grant, pool
 
 from agent.backends import LeaseClass
-from agent.config import load_config
+from agent.checks.preflight import check_policy
+from agent.config.file import load_config
 from agent.inventory import DeclaredPool, Inventory, Limit
 from agent.policy import (
     EVERYTHING,
@@ -23,7 +24,6 @@ from agent.policy import (
     next_opening,
     share_now,
 )
-from agent.preflight import check_policy
 from agent.supervisor import State
 from agent.supervisor.messages import InventoryChanged, RunStarted, SendCapacity
 from agent.supervisor.values import Settings

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent import preflight as module
-from agent.check import Check, Status
-from agent.config import AgentConfig, load_config
-from agent.preflight import preflight, worst
+from agent.checks import preflight as module
+from agent.checks.check import Check, Status
+from agent.checks.preflight import preflight, worst
+from agent.config.file import AgentConfig, load_config
 from agent.probes import tools
 from suan.catalogue import load
 

@@ -13,10 +13,10 @@ from site_agent import agent
 from site_agent import config as site_config
 
 from agent.backends import BackendRefused, NodeShare, RunOrder
-from agent.config import load_config
-from agent.config_ranktable import RankNode, RankTableConfig
-from agent.rank_files import RankFiles
-from agent.ranktable import RankDevice
+from agent.cards.rank_files import RankFiles
+from agent.cards.ranktable import RankDevice
+from agent.config.file import load_config
+from agent.config.ranktables import RankNode, RankTableConfig
 from suan.catalogue import load
 from suan.errors import InvalidSpec
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from processes import until
 
-from agent.check import Check, Status
-from agent.config import AgentConfig, load_config
+from agent.checks.check import Check, Status
+from agent.config.file import AgentConfig, load_config
 from agent.ray.capacity import Names
 from agent.ray.client import STATUS_PATH, SUMMARY_PATH, RayClient
 from agent.ray.command import RayPlace

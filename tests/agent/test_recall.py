@@ -18,7 +18,7 @@ from supervised import WALL, Site, effects, exited, grant, pool, said
 
 from agent.__main__ import cli
 from agent.backends import LeaseClass, NodeShare, Reason
-from agent.config import AgentConfig, ProbedPool, load_config
+from agent.config.file import AgentConfig, ProbedPool, load_config
 from agent.control import ask
 from agent.inventory import DeclaredPool, Inventory, NodeCondition
 from agent.journal import ClockReading, Journal

@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import pytest
 
-from agent import files
 from agent.backends import Backend
 from agent.backends.prepare import StateDirectory
-from agent.file_messages import FileAnswer, FileRequest
-from agent.files import Files
-from agent.inside import NotReadable, Outside, open_inside
+from agent.reach import files
+from agent.reach.file_messages import FileAnswer, FileRequest
+from agent.reach.files import Files
+from agent.reach.inside import NotReadable, Outside, open_inside
 
 NAME = "suan-j1-2"
 SECRET = "the neighbour's key"

@@ -9,7 +9,7 @@ import pytest
 
 from agent.assembly import profile_of
 from agent.cluster import cluster_of
-from agent.config import AgentConfig, load_config
+from agent.config.file import AgentConfig, load_config
 from agent.policy import PoolPolicy
 from agent.slurm.backend import SlurmBackend
 from agent.slurm.capacity import PartitionOffer

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.check import Check, Status
-from agent.config import AgentConfig, load_config
+from agent.checks.check import Check, Status
+from agent.config.file import AgentConfig, load_config
 from agent.slurm.preflight import slurm_checks
 from bench.slurm_site import SlurmSite, missing_tools
 from suan.catalogue import load

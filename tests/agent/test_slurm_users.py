@@ -20,8 +20,8 @@ from slurm_runs import JOB, NODES, SETTINGS, lease, order
 from agent.backends import BackendRefused, Exit, Launch, Phase, Reason, Stream, queue_watch
 from agent.backends.account import Accounts
 from agent.backends.container import Containers, Runtime
-from agent.check import Status
-from agent.config import load_config
+from agent.checks.check import Status
+from agent.config.file import load_config
 from agent.slurm.backend import SlurmBackend
 from agent.slurm.poll import SlurmPoll
 from agent.slurm.preflight import slurm_checks

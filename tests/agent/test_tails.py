@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 from processes import until
 
-from agent import tails
 from agent.backends import Backend, LogPart, Stream
 from agent.data_messages import SendStaging
+from agent.reach import tails
+from agent.reach.tail_messages import SendTails, TailAck, TailsAcked, Where
+from agent.reach.tails import Tails
 from agent.session.lanes import Lanes
-from agent.tail_messages import SendTails, TailAck, TailsAcked, Where
-from agent.tails import Tails
 from agent.wire.encode import LogAnswer
 from agent.wire.tails import tails_ack_from_wire, tails_to_wire
 from broker.kept_logs.store import KeptLogs

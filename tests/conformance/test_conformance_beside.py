@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.backends import Backend, BackendRefused, Launch
-from agent.command_messages import CommandAnswer, CommandRequest
-from agent.commands import Commands
-from agent.file_messages import FileRequest
-from agent.files import Files
+from agent.reach.command_messages import CommandAnswer, CommandRequest
+from agent.reach.commands import Commands
+from agent.reach.file_messages import FileRequest
+from agent.reach.files import Files
 from tests.agent.processes import alive
 from tests.conformance.kinds import CARDS_PER_NODE, Site
 from tests.conformance.runs import (

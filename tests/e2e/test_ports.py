@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from agent.config import load_config as load_agent_config
+from agent.config.file import load_config as load_agent_config
 from bench.federation import Federation
 from broker.config import load_config as load_broker_config
 from suan import catalogue

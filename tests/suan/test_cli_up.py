@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.config import load_config as load_agent_config
+from agent.config.file import load_config as load_agent_config
 from broker.config import load_config as load_broker_config
 from suan import catalogue
 from suan.cli.local import processes

@@ -17,16 +17,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from agent.account_check import check_users
 from agent.backends import BackendRefused, NodeShare, RunOrder, run_name
 from agent.backends.cgroup import NotAllowed, find_cgroups
 from agent.backends.prepare import FREE_BYTES_MIN
 from agent.backends.process import ProcessBackend
-from agent.check import Check, Status, existing
+from agent.checks.accounts import check_users
+from agent.checks.check import Check, Status, existing
+from agent.checks.exporters import exporter_checks
+from agent.checks.images import check_images
 from agent.clock import boot_id, lease_now
-from agent.config import AgentConfig, ProbedPool
-from agent.exporter_check import exporter_checks
-from agent.image_check import check_images
+from agent.config.file import AgentConfig, ProbedPool
 from agent.kubernetes.preflight import kubernetes_checks
 from agent.policy import DAYS, EVERYTHING, in_words, next_change, share_now
 from agent.probes.assess import assess, model_of

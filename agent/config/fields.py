@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_jobs import ACCOUNTS, CONTAINERS
-from agent.config_offers import FIGURES
-from agent.config_probe import EXPORTER
-from agent.config_ranktable import RANKTABLE
-from agent.config_values import (
+from agent.config.jobs import ACCOUNTS, CONTAINERS
+from agent.config.offers import FIGURES
+from agent.config.probe import EXPORTER
+from agent.config.ranktables import RANKTABLE
+from agent.config.values import (
     ADDRESS,
     BROKER,
     ENDPOINT,
@@ -24,7 +24,7 @@ from agent.config_values import (
     number,
     pair,
 )
-from agent.config_windows import POLICY_FIELDS, TIME_ZONE, policy_from
+from agent.config.windows import POLICY_FIELDS, TIME_ZONE, policy_from
 from agent.kubernetes.config import KUBERNETES
 from agent.policy import EVERYTHING, PoolPolicy
 from agent.probes.exporters import EXPORTERS

@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 
-from agent.card_health import Reading
-from agent.check import Check, Status
+from agent.cards.health import Reading
+from agent.checks.check import Check, Status
 from agent.inventory import DeclaredPool
 from agent.probes.assess import assess
 from agent.probes.exporters import EXPORTERS

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from agent.backends import Backend
-from agent.file_messages import FileAnswer, FileEntry, FileRequest
-from agent.inside import NotReadable, Outside, open_inside
+from agent.reach.file_messages import FileAnswer, FileEntry, FileRequest
+from agent.reach.inside import NotReadable, Outside, open_inside
 from agent.supervisor.values import Failure
 
 PART_BYTES_MAX = 256 * 1024

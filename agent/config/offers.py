@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.config_values import CARD_COUNT, measured, number
+from agent.config.values import CARD_COUNT, measured, number
 from scheduler.model import Accelerator
 from suan.jobspec import limits
 from suan.jobspec.limits import Fault, quoted

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from agent.config_values import pair
+from agent.config.values import pair
 from agent.probes.exporters import EXPORTERS
 from agent.probes.reading import ExporterProbe
 from suan.jobspec.limits import Fault, TextRule, quoted

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from agent.command_messages import CommandRequest
-from agent.commands import Commands
-from agent.file_messages import FileRequest
-from agent.files import Files
-from agent.logs import Logs
+from agent.reach.command_messages import CommandRequest
+from agent.reach.commands import Commands
+from agent.reach.file_messages import FileRequest
+from agent.reach.files import Files
+from agent.reach.logs import Logs
 from agent.wire.answers import Answer, Request
 from agent.wire.decode import LogRequest
 

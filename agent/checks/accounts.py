@@ -12,8 +12,8 @@ from pathlib import Path
 
 from agent.backends import BackendRefused
 from agent.backends.account import Account, look_up
-from agent.check import Check, Status, existing
-from agent.config import AgentConfig
+from agent.checks.check import Check, Status, existing
+from agent.config.file import AgentConfig
 from suan.errors import InvalidRequest
 
 _NEED_ROOT = "only root can start processes of other users, and this is not root"

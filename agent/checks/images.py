@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from agent.backends.container import COMMANDS, Containers
-from agent.check import Check, Status
+from agent.checks.check import Check, Status
 
 PATTERNS_NAMED_MAX = 5
 

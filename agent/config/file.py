@@ -1,7 +1,7 @@
 """agent.yaml: what a site's operator declares, read whole and checked whole.
 
 `load_config` gives frozen values or raises with every problem of the file at once, each
-with its line. The table of keys stands in `agent.config_fields`. Knows files and the
+with its line. The table of keys stands in `agent.config.fields`. Knows files and the
 catalogue of accelerators; opens no connection and looks at no card.
 """
 
@@ -18,8 +18,8 @@ import yaml
 
 from agent.backends.account import Accounts
 from agent.backends.container import Containers
-from agent.config_fields import AGENT_FILE, PoolDraft
-from agent.config_ranktable import RankTableConfig
+from agent.config.fields import AGENT_FILE, PoolDraft
+from agent.config.ranktables import RankTableConfig
 from agent.inventory import DeclaredNode, DeclaredPool
 from agent.kubernetes.config import KubernetesConfig
 from agent.policy import PoolPolicy

@@ -11,7 +11,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from agent.config_values import number
+from agent.config.values import number
 from agent.policy import DAY_MINUTES, DAYS, EVERY_DAY, PoolPolicy, Recall, Window
 from scheduler.priority import PriorityClass
 from suan.jobspec.limits import Fault, quoted

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backends import Backend, BackendRefused, Exit, NodeShare, RunOrder, Stream, run_name
-from agent.check import Check, Status, existing
+from agent.checks.check import Check, Status, existing
 from agent.clock import lease_now
 from agent.inventory import Inventory
 from agent.probes.tools import ProbeFailed

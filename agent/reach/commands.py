@@ -15,7 +15,7 @@ import time
 
 from agent.backends import Backend, BackendRefused
 from agent.backends.command import CommandDirectory, CommandOrder
-from agent.command_messages import CommandAnswer, CommandRequest
+from agent.reach.command_messages import CommandAnswer, CommandRequest
 from agent.supervisor.values import Failure
 
 COMMANDS_MAX = 16  # at a time, at this site

@@ -13,8 +13,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.cards.failure_rate import FailureCount, FailureTally, failures_per_card_day
 from agent.clock import lease_now
-from agent.failure_rate import FailureCount, FailureTally, failures_per_card_day
 from agent.survey import Surveying
 from suan.errors import SuanError
 from suan.identity.files import write_file

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from agent.backends import Backend
+from agent.reach.tail_messages import LogTail, SendTails, TailAck, TailPiece, TailsAcked, Where
 from agent.supervisor.state import State
 from agent.supervisor.values import Phase
-from agent.tail_messages import LogTail, SendTails, TailAck, TailPiece, TailsAcked, Where
 from suan.log_windows import RANKS_MAX, window_bytes
 from suan.overwritten import standing
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.backends import BackendRefused, NodeShare, RunOrder
-from agent.config_ranktable import RankTableConfig
-from agent.ranktable import RankServer, ranktable
+from agent.cards.ranktable import RankServer, ranktable
+from agent.config.ranktables import RankTableConfig
 
 VARIABLE = "RANK_TABLE_FILE"
 DIRECTORY = "ranktables"  # beside the runs

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from agent.config_values import ADDRESS, NODE_NAME, RAW_NAME, count, pair
-from agent.ranktable import VERSIONS, RankAddress, RankDevice, RankLevel
+from agent.cards.ranktable import VERSIONS, RankAddress, RankDevice, RankLevel
+from agent.config.values import ADDRESS, NODE_NAME, RAW_NAME, count, pair
 from suan.jobspec.limits import Fault, TextRule
 from suan.jobspec.shapes import Choice, Field, ListOf, MapOf, Record, text
 
