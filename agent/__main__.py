@@ -188,6 +188,21 @@ def resume(config_path: Path) -> None:
 
 
 @cli.command()
+@click.pass_obj
+def shadow(config_path: Path) -> None:
+    """Report, and take nothing yet: how a new site begins."""
+    _set_mode(_config(config_path).state_dir, "shadow", False)
+
+
+@cli.command()
+@click.option("--tenant", "tenants", multiple=True, required=True, help="Whose jobs; repeatable.")
+@click.pass_obj
+def canary(config_path: Path, tenants: tuple[str, ...]) -> None:
+    """Take the jobs of these tenants only, until `resume` opens the site to all."""
+    _set_mode(_config(config_path).state_dir, "canary", False, tenants)
+
+
+@cli.command()
 @click.option("--stop-jobs", is_flag=True, help="Also end what runs: SIGTERM, grace, SIGKILL.")
 @click.pass_obj
 def pause(config_path: Path, stop_jobs: bool) -> None:
@@ -257,17 +272,18 @@ def _ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
     return asyncio.run(ask(state_dir, request))
 
 
-def _set_mode(state_dir: Path, mode: str, stop_jobs: bool) -> bool:
+def _set_mode(state_dir: Path, mode: str, stop_jobs: bool, tenants: tuple[str, ...] = ()) -> bool:
     """Tell the agent, or leave word for when it runs again; whether it runs."""
     from agent.control import StandingOrder, write_mode
     from agent.supervisor.values import Mode
 
     try:
-        answer = _ask(state_dir, {"command": "mode", "mode": mode, "stop_jobs": stop_jobs})
+        wish = {"command": "mode", "mode": mode, "stop_jobs": stop_jobs, "tenants": tenants}
+        answer = _ask(state_dir, wish)
     except SuanError as error:
         if error.code != "AgentNotRunning":
             raise
-        write_mode(state_dir, StandingOrder(Mode(mode), stop_jobs))
+        write_mode(state_dir, StandingOrder(Mode(mode), stop_jobs, tenants))
         click.echo(f"the site is {mode} as soon as its agent runs; now it does not", err=True)
         return False
     if answer.get("warning"):

@@ -1,8 +1,8 @@
 """The operator's hand on the agent: a socket while it runs, a small file for when it does not.
 
 Works with the broker gone. The socket lies in the state directory, for its owner only, and
-speaks one line of JSON each way. The mode (open, draining, paused) stands in a file, which
-is the only truth about it. Knows nothing of what the commands mean.
+speaks one line of JSON each way. The mode stands in a file, which is the only truth about it.
+Knows nothing of what the commands mean.
 """
 
 from __future__ import annotations
@@ -38,13 +38,19 @@ class StandingOrder:
 
     mode: Mode = Mode.OPEN
     stop_jobs: bool = False
+    tenants: tuple[str, ...] = ()  # whose jobs a canary takes
+
+    def admitted(self, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        """Whose jobs may come, of those that the site's rules allow; empty: all."""
+        return self.tenants if self.mode is Mode.CANARY else allowed
 
 
 def read_mode(state_dir: Path) -> StandingOrder:
     """The mode that stands. An unreadable file counts as paused: its writer wanted something."""
     try:
         said = json.loads((state_dir / MODE_FILE).read_bytes())
-        return StandingOrder(Mode(said["mode"]), bool(said.get("stop_jobs", False)))
+        mode, stop_jobs = Mode(said["mode"]), bool(said.get("stop_jobs", False))
+        return StandingOrder(mode, stop_jobs, tuple(map(str, said.get("tenants", ()))))
     except FileNotFoundError:
         return StandingOrder()
     except (OSError, ValueError, KeyError, TypeError):
@@ -53,7 +59,9 @@ def read_mode(state_dir: Path) -> StandingOrder:
 
 def write_mode(state_dir: Path, order: StandingOrder) -> None:
     """Make the mode stand, also over restarts. Raises InvalidRequest (FileUnwritable)."""
-    said = json.dumps({"mode": order.mode.value, "stop_jobs": order.stop_jobs})
+    said = json.dumps(
+        {"mode": order.mode.value, "stop_jobs": order.stop_jobs, "tenants": order.tenants}
+    )
     write_file(state_dir / MODE_FILE, said.encode(), force=True)
 
 

@@ -6,6 +6,7 @@ The other end of `agent.control`'s socket. Values in, plain values out.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from agent.cards.failure_rate import PRIOR_CARD_DAYS
@@ -32,6 +33,7 @@ class Operator:
         self._survey = survey
         self._failures = failures
         self._state_dir = state_dir
+        self._allowed = daemon.session.profile.tenants_allowed  # by the site's rules
 
     async def handle(self, request: Answer) -> Answer:
         """Raises InvalidRequest (UnknownCommand)."""
@@ -56,15 +58,23 @@ class Operator:
                     "UnknownCommand",
                 )
 
+    def stand(self, order: StandingOrder) -> None:
+        """Tell the broker, from the next message on, whose jobs the site takes now."""
+        session = self._daemon.session
+        allowed = order.admitted(self._allowed)
+        session.profile = replace(session.profile, tenants_allowed=allowed)
+
     async def _set_mode(self, request: Answer) -> Answer:
         """Takes effect even when it cannot be made to last."""
-        order = StandingOrder(Mode(request["mode"]), bool(request.get("stop_jobs")))
+        tenants = tuple(map(str, request.get("tenants") or ()))
+        order = StandingOrder(Mode(request["mode"]), bool(request.get("stop_jobs")), tenants)
         warning = ""
         try:
             await asyncio.to_thread(write_mode, self._state_dir, order)
         except SuanError as error:
             warning = f"it will not outlast a restart of the agent: {error}"
-        self._daemon.inbox.post(ModeSet(order.mode, order.stop_jobs))
+        self.stand(order)
+        self._daemon.inbox.post(ModeSet(order.mode, order.stop_jobs, order.tenants))
         return {"mode": order.mode.value, "warning": warning}
 
     def _recall(self, request: Answer) -> Answer:
@@ -105,6 +115,7 @@ class Operator:
             "agent_version": profile.agent_version,
             "backend": profile.backend,
             "mode": supervisor.mode.value,
+            "tenants": list(profile.tenants_allowed),
             "journal": "full" if supervisor.journal_full else "ok",
             "connected": session.connected,
             "heard_seconds_ago": None if heard_at is None else round(now.elapsed - heard_at, 3),

@@ -107,11 +107,12 @@ async def _run(config: AgentConfig, daemon: Daemon, survey: Surveying) -> None:
     operator = Operator(daemon, survey, failures, config.state_dir)
     renewal = Renewal(config.identity_dir, channel, daemon.session.renew, random.random)
     standing = read_mode(config.state_dir)
+    operator.stand(standing)
     server = await serve(config.state_dir, operator.handle)
     log.info("site %s: agent started, broker %s, %s", config.site, config.broker, standing.mode)
     try:
         keepers = [renewal.run, look, failures.run]
-        await daemon.run(ModeSet(standing.mode, standing.stop_jobs), keepers)
+        await daemon.run(ModeSet(standing.mode, standing.stop_jobs, standing.tenants), keepers)
     finally:
         server.close()
     log.info("site %s: agent stopped; what runs goes on", config.site)

@@ -33,6 +33,7 @@ _MODES: Mapping[Mode, Failure] = MappingProxyType(
     {
         Mode.PAUSED: Failure("site", "SitePaused", "the site's operator has paused it"),
         Mode.DRAINING: Failure("site", "SiteDraining", "the site is being drained"),
+        Mode.SHADOW: Failure("site", "SitePaused", "the site only reports yet: it is in shadow"),
     }
 )
 _PLACES: Mapping[Refusal, Failure] = MappingProxyType(
@@ -58,11 +59,16 @@ class Admission:
     deadline: float  # elapsed seconds
 
 
-def site_refusal(grant: Grant, task: Task, settings: Settings, mode: Mode) -> Failure | None:
-    """The site's own rules."""
-    if mode is not Mode.OPEN:
+def site_refusal(
+    grant: Grant, task: Task, settings: Settings, mode: Mode, canary: tuple[str, ...] = ()
+) -> Failure | None:
+    """The site's own rules; `canary`: whose jobs it takes in that mode."""
+    if mode in _MODES:
         return _MODES[mode]
     tenant, allowed = grant.tenant, settings.tenants_allowed
+    if mode is Mode.CANARY and tenant not in canary:
+        message = f"the site is tried out, and takes no jobs of tenant {tenant!r} yet"
+        return Failure("policy", "SiteRuleRefused", message)
     if tenant in settings.tenants_denied or (allowed and tenant not in allowed):
         return Failure("policy", "SiteRuleRefused", f"the site runs no jobs of tenant {tenant!r}")
     if settings.tenants_mapped and tenant not in settings.tenants_mapped:

@@ -56,6 +56,7 @@ class Attempts:
         self._draft = draft
         self._settings = settings
         self.mode = Mode.OPEN
+        self.canary: tuple[str, ...] = ()  # whose jobs are taken in that mode
         self.journal_full = False
 
     # --- taking ----------------------------------------------------------------
@@ -93,7 +94,7 @@ class Attempts:
             return admission.NOT_RECONCILED
         if self.journal_full:
             return admission.JOURNAL_FULL
-        if refusal := admission.site_refusal(grant, task, settings, self.mode):
+        if refusal := admission.site_refusal(grant, task, settings, self.mode, self.canary):
             return refusal
         nodes = admission.find_place(grant, task, self._state.inventory)
         if isinstance(nodes, Failure):

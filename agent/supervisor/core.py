@@ -71,7 +71,7 @@ class Supervisor:
     @property
     def paused(self) -> bool:
         """Whether the site takes nothing new."""
-        return self.mode is not Mode.OPEN or self.journal_full
+        return self.mode not in (Mode.OPEN, Mode.CANARY) or self.journal_full
 
     def handle(self, events: Iterable[Event], now: Moment) -> Decision:
         """What these events mean: records to make durable, then effects to perform."""
@@ -187,7 +187,7 @@ class Supervisor:
         self._policing.release(event.pool, now)
 
     def _set_mode(self, event: ModeSet, now: Moment) -> None:
-        self._attempts.mode = event.mode
+        self._attempts.mode, self._attempts.canary = event.mode, event.tenants
         if event.stop_jobs:
             self._attempts.stop_all(SITE_PAUSED)
         self._dialogue.tell_all()

@@ -145,6 +145,7 @@ class ModeSet:
 
     mode: Mode
     stop_jobs: bool = False
+    tenants: tuple[str, ...] = ()  # whose jobs a canary takes
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class Mode(StrEnum):
     """What the site's operator allows."""
 
     OPEN = "open"
+    CANARY = "canary"  # the jobs of some tenants only, to try the site out
+    SHADOW = "shadow"  # it reports, and takes nothing yet
     DRAINING = "draining"  # nothing new, until all is over
     PAUSED = "paused"  # nothing new: the kill switch
 

@@ -80,9 +80,10 @@ async def agent(
         )
         operator = Operator(daemon, survey, failures, settings.state_dir)
         standing = read_mode(settings.state_dir)
+        operator.stand(standing)
         server = await serve(settings.state_dir, operator.handle)
         running = asyncio.create_task(
-            daemon.run(ModeSet(standing.mode, standing.stop_jobs), keepers)
+            daemon.run(ModeSet(standing.mode, standing.stop_jobs, standing.tenants), keepers)
         )
         try:
             yield Running(daemon, running)

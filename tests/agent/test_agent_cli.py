@@ -215,6 +215,11 @@ def test_a_mode_without_an_agent_waits_for_it(tmp_path: Path) -> None:
     assert (paused.returncode, paused.stdout) == (0, "")
     assert "as soon as its agent runs" in paused.stderr
     assert read_mode(tmp_path / "state") == StandingOrder(Mode.PAUSED, stop_jobs=True)
+    assert call("shadow", config=config).returncode == 0
+    assert read_mode(tmp_path / "state") == StandingOrder(Mode.SHADOW)
+    assert call("canary", config=config).returncode == 2, "a canary is somebody's"
+    assert call("canary", "--tenant", "ops", config=config).returncode == 0
+    assert read_mode(tmp_path / "state") == StandingOrder(Mode.CANARY, tenants=("ops",))
     assert call("resume", config=config).returncode == 0
     assert read_mode(tmp_path / "state") == StandingOrder()
 

@@ -19,9 +19,10 @@ from scripted_broker import PATIENCE_SECONDS, ScriptedBroker, job, serving
 from site_agent import agent, config
 
 from agent.assembly import StateDirectory
-from agent.control import ask
+from agent.control import StandingOrder, ask, write_mode
 from agent.daemon import Daemon
 from agent.staging import Limits, Staging
+from agent.supervisor.values import Mode
 from suan.errors import Conflict
 from suan.models import Input, Launch
 
@@ -392,3 +393,21 @@ async def test_the_kill_switch_works_without_the_broker(tmp_path: Path) -> None:
             await ask(tmp_path, {"command": "mode", "mode": "open"})
             broker.grant(("j3", 1))
             await broker.until(lambda: broker.told("j3") == ["started", "succeeded"])
+
+
+async def test_a_new_site_begins_in_shadow_and_takes_a_canary_first(tmp_path: Path) -> None:
+    broker = ScriptedBroker()
+    write_mode(tmp_path, StandingOrder(Mode.SHADOW))
+    async with serving(broker) as address, agent(address, config(tmp_path)):
+        talk = await broker.connected()
+        assert talk.hello.facts.paused and not talk.hello.facts.tenants_allowed
+        await ask(tmp_path, {"command": "mode", "mode": "canary", "tenants": ["nobody"]})
+        broker.grant(("j1", 1))
+        await broker.until(lambda: broker.told("j1") == ["rejected"])
+        status = await ask(tmp_path, {"command": "status"})
+        assert (status["mode"], status["tenants"]) == ("canary", ["nobody"])
+        shown = await ask(tmp_path, {"command": "show"})
+        assert shown["hello"]["facts"]["tenants_allowed"] == ["nobody"]
+        await ask(tmp_path, {"command": "mode", "mode": "open"})
+        broker.grant(("j2", 1))
+        await broker.until(lambda: broker.told("j2") == ["started", "succeeded"])

@@ -121,6 +121,8 @@ REFUSALS: list[tuple[str, str, Callable[[Site], object], Grant]] = [
     ("anchor", "LeaseTooShort", lambda site: None, without_anchor(grant())),
     ("margin", "LeaseTooShort", lambda site: None, grant(lease_seconds=4.9)),
     ("paused", "SitePaused", lambda site: site.tell(ModeSet(Mode.PAUSED)), grant()),
+    ("shadow", "SitePaused", lambda site: site.tell(ModeSet(Mode.SHADOW)), grant()),
+    ("canary", "SiteRuleRefused", lambda site: site.tell(ModeSet(Mode.CANARY)), grant()),
     ("draining", "SiteDraining", lambda site: site.tell(ModeSet(Mode.DRAINING)), grant()),
     ("journal", "DiskFull", lambda site: site.tell(JournalFailed()), grant()),
 ]
@@ -548,6 +550,13 @@ def test_pausing_leaves_what_runs_and_says_so(running: Site) -> None:
     resumed = running.tell(ModeSet(Mode.OPEN))
     assert not effects(resumed, SendCapacity)[0].paused
     assert effects(running.give(grant("j2")), Launch)
+
+
+def test_a_canary_takes_the_jobs_of_its_tenants_alone(site: Site) -> None:
+    site.elapsed += 1.0
+    decision = site.tell(ModeSet(Mode.CANARY, tenants=("team-a",)))
+    assert not effects(decision, SendCapacity)[0].paused
+    assert effects(site.give(grant()), Launch)
 
 
 def test_pausing_with_its_jobs_gives_them_back(running: Site) -> None:
