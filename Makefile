@@ -16,8 +16,9 @@ help: ## this list
 setup: ## make .venv with everything the locked list names
 	@deploy/setup.sh "$(PYTHON)" "$(VENV)"
 
-servers: ## the servers that tests start by themselves, from the system's packages
+servers: setup ## the servers that tests start by themselves
 	@deploy/servers.sh
+	@deploy/s3.sh "$(VENV)" .s3
 
 demo: setup ## a federation of three sites on this machine, with real jobs
 	@$(BIN)/python examples/demo.py $(ARGS)
@@ -69,5 +70,5 @@ fmt: setup ## let ruff format the code and mend what it can
 	@$(BIN)/ruff check --quiet --fix .
 
 clean: ## remove .venv, caches and what the demo left
-	@rm -rf $(VENV) build dist .demo *.egg-info .*_cache .hypothesis
+	@rm -rf $(VENV) build dist .demo .s3 *.egg-info .*_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

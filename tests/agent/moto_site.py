@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -18,11 +17,11 @@ from pathlib import Path
 import pytest
 from processes import until
 
-HERE = Path(sys.executable).with_name("moto_server")
+HERE = Path(__file__).resolve().parents[2] / ".s3" / "bin" / "moto_server"  # see deploy/s3.sh
 SERVER = os.environ.get("SUAN_TEST_MOTO_SERVER") or (
     str(HERE) if HERE.exists() else shutil.which("moto_server") or ""
 )
-needs_server = pytest.mark.skipif(not SERVER, reason="needs moto_server (pip install moto[server])")
+needs_server = pytest.mark.skipif(not SERVER, reason="needs moto_server; `make servers` brings it")
 
 
 @contextlib.contextmanager
