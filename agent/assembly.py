@@ -31,7 +31,7 @@ from agent.inbox import Inbox
 from agent.journal import ClockReading, Journal
 from agent.materials import Materials
 from agent.publishing import Publisher, Stores
-from agent.publishing.stores import directory_of, file_url
+from agent.publishing.store import directory_of, file_url
 from agent.reach.answers import Answers
 from agent.reach.commands import Commands
 from agent.reach.files import Files

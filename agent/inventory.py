@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.backends import NodeShare
+from agent.inventory_stock import DeclaredNode as DeclaredNode
 from agent.inventory_stock import NodeStock, SupernodeStock
 from agent.policy import EVERYTHING, PoolPolicy
 from agent.probes.reading import ExporterProbe
@@ -32,13 +33,6 @@ class Refusal(StrEnum):
     UNKNOWN_SUPERNODE = "UnknownSupernode"
     BAD_SHAPE = "BadShape"  # no node could ever hold it
     CAPACITY_GONE = "CapacityGone"  # it was free when it was advertised
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredNode:
-    name: str
-    address: str
-    supernode: str
 
 
 @dataclass(frozen=True, slots=True)

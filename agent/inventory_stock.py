@@ -5,12 +5,18 @@ The parts of which `agent.inventory` is made; they know no pool and no limit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from scheduler.model import Supernode
 
-if TYPE_CHECKING:
-    from agent.inventory import DeclaredNode
+
+@dataclass(frozen=True, slots=True)
+class DeclaredNode:
+    """A node as the site's operator, or its cluster manager, declares it."""
+
+    name: str
+    address: str
+    supernode: str
 
 
 class NodeStock:

@@ -14,15 +14,14 @@ from collections.abc import Iterator
 from hashlib import sha256 as new_sha256
 from pathlib import Path
 
-from agent.publishing.stores import StoreFailed, file_url
+from agent.publishing.store import CHUNK_BYTES, StoreFailed, check, file_url
 from agent.staging.interrupt import Interrupt
 
-CHUNK_BYTES = 4 * 1024 * 1024
 BUILDING = ".new-"  # files of this prefix are not whole
 
 
 class DirectoryStore:
-    """See `agent.publishing.stores.Store`."""
+    """See `agent.publishing.store.Store`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -94,11 +93,6 @@ class DirectoryStore:
         except OSError as error:
             lasting = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
             raise StoreFailed(f"the store {self._root}: {error}", passing=not lasting) from error
-
-
-def check(end: Interrupt) -> None:
-    if end.is_set():
-        raise StoreFailed(end.why, passing=True)
 
 
 def _sync(directory: Path) -> None:

@@ -20,7 +20,8 @@ from agent.backends import Backend, parse_run_name
 from agent.publishing import snapshots
 from agent.publishing.manifest import Manifest
 from agent.publishing.scan import Tree, scan
-from agent.publishing.stores import StoreFailed, Stores
+from agent.publishing.store import StoreFailed
+from agent.publishing.stores import Stores
 from agent.publishing.upload import Ending, Known, Place, Uploader, missing
 from agent.reach.inside import NotReadable, Outside
 from agent.supervisor.messages import Committed, Event, Publish, Published

@@ -19,7 +19,7 @@ from agent.publishing.manifest import (
     decode,
 )
 from agent.publishing.snapshots import COMMITS
-from agent.publishing.stores import quoted_key
+from agent.publishing.store import quoted_key
 from agent.staging import Staging, StagingRefused
 from agent.staging.values import Progress
 from agent.supervisor.values import Commit

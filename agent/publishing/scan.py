@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 
 from agent.publishing.manifest import FILES_MAX, Link, is_plain, leads_inside
-from agent.publishing.stores import StoreFailed
+from agent.publishing.store import StoreFailed
 from agent.reach.inside import open_inside
 from suan.errors import Category
 

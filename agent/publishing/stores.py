@@ -1,53 +1,16 @@
-"""Where runs' results go: one contract for all kinds of stores, and how a URL becomes one.
-
-What is written under a key is there whole or not at all. All methods block; `Interrupt` ends
-them.
-"""
+"""Which stores a site can write to: how a URL becomes one."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
-from agent.staging.interrupt import Interrupt
+from agent.publishing.directory import DirectoryStore
+from agent.publishing.s3 import ObjectStore
+from agent.publishing.sftp import SftpStore
+from agent.publishing.store import Store, directory_of
 from agent.staging.transport import Transport
 from agent.staging.values import Limits
-from suan.errors import Category, InvalidRequest
-
-
-class StoreFailed(Exception):
-    """Something could not be brought to a store. `passing`: another try may do it."""
-
-    def __init__(
-        self, message: str, *, passing: bool = False, category: Category = Category.SITE
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.passing = passing
-        self.category = category
-
-
-class Store(Protocol):
-    """One place. Keys are plain relative paths. All methods raise StoreFailed."""
-
-    def put(self, key: str, descriptor: int, size_bytes: int, sha256: str, end: Interrupt) -> None:
-        """Write what a file has, from its beginning; what has another checksum is not written.
-
-        A second call goes on where the first was cut, as far as the store can.
-        """
-
-    def size(self, key: str, end: Interrupt) -> int | None:
-        """How many bytes are there; None: nothing is."""
-
-    def create(self, key: str, data: bytes, end: Interrupt) -> bytes:
-        """Write a small object where nothing is; what is there then: these bytes, or others'."""
-
-    def remove(self, key: str, end: Interrupt) -> None:
-        """Remove what may be there."""
-
-    def url(self, key: str) -> str:
-        """Where others read it."""
+from suan.errors import InvalidRequest
 
 
 class Stores:
@@ -74,11 +37,6 @@ class Stores:
         return self._known[place]
 
     def _open(self, place: str) -> Store:
-        # Here, for both know this module.
-        from agent.publishing.directory import DirectoryStore
-        from agent.publishing.s3 import ObjectStore
-        from agent.publishing.sftp import SftpStore
-
         if (root := directory_of(place)) is not None:
             return DirectoryStore(root)
         parts = urlsplit(place)
@@ -103,22 +61,3 @@ class Stores:
             "write s3://bucket/prefix, sftp://host/directory or /directory",
             "ConfigUnreadable",
         )
-
-
-def directory_of(place: str) -> Path | None:
-    """The directory that a place is, by a path or a file URL; None: it is none."""
-    if place.startswith("/"):
-        return Path(place)
-    parts = urlsplit(place)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path[:1] == "/":
-        return Path(unquote(parts.path))
-    return None
-
-
-def file_url(path: Path) -> str:
-    return f"file://{quote(str(path))}"
-
-
-def quoted_key(key: str) -> str:
-    """A key as part of a URL."""
-    return quote(key, safe="/~")

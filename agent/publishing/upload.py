@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from agent.publishing.directory import CHUNK_BYTES, check
 from agent.publishing.manifest import Entry, Manifest, encode
 from agent.publishing.scan import Found, Identity, Tree
-from agent.publishing.stores import Store, StoreFailed
+from agent.publishing.store import CHUNK_BYTES, Store, StoreFailed, check
 from agent.reach.inside import NotReadable, Outside
 from agent.staging.interrupt import Interrupt
 from agent.supervisor.values import Commit

@@ -34,7 +34,8 @@ from agent.publishing.manifest import (
 from agent.publishing.restore import has_as_new, restore
 from agent.publishing.s3 import PART_BYTES, ObjectStore
 from agent.publishing.scan import scan
-from agent.publishing.stores import Store, StoreFailed, Stores
+from agent.publishing.store import Store, StoreFailed
+from agent.publishing.stores import Stores
 from agent.publishing.upload import Ending, Known, Place, Uploader
 from agent.staging import Limits, Staging, StagingRefused
 from agent.staging.interrupt import Interrupt
