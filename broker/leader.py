@@ -163,8 +163,8 @@ class Leader:
         found: Explanation | None
         found, decided_at = self._memory.explanations.get(key, (None, 0.0))
         if job is not None and job.state == "queued":
-            snapshot = self._planner.snapshot()
-            with suppress(KeyError):  # beyond the classes of one round: its last word stands
+            snapshot = self._planner.snapshot(asked=key)
+            with suppress(KeyError):  # none of its jobs may be placed now: its last word stands
                 found = await asyncio.to_thread(explain, snapshot, key, self._policy)
                 decided_at = snapshot.now
         spec = self._memory.state.specs.get(job.spec_sha256) if job is not None else None

@@ -61,10 +61,15 @@ class Planner:
         """Something changed: a job was queued, cards came free, a site came or went."""
         self._wanted.set()
 
-    def snapshot(self, planned: Demand | None = None, tenant: str = "") -> Snapshot:
-        """The present, as a round would see it; `planned` is the demand of a job to plan."""
+    def snapshot(
+        self, planned: Demand | None = None, tenant: str = "", asked: str = ""
+    ) -> Snapshot:
+        """The present, as a round would see it; `planned` is the demand of a job to plan, and
+        `asked` the key of a class that somebody asks about."""
         memory, now = self._loop.core.memory, self._loop.clock()
-        found = take_snapshot(memory, now, self._accelerators, planned=planned, tenant=tenant)
+        found = take_snapshot(
+            memory, now, self._accelerators, planned=planned, tenant=tenant, asked=asked
+        )
         return replace(found, scarcity=self._scarcity)
 
     async def run(self) -> None:

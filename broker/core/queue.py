@@ -109,11 +109,19 @@ class Queue:
             yield from group.ids()
 
     def snapshot(
-        self, jobs: dict[str, Job], array_live: dict[str, int], classes_max: int, jobs_max: int
+        self,
+        jobs: dict[str, Job],
+        array_live: dict[str, int],
+        classes_max: int,
+        jobs_max: int,
+        asked: str = "",
     ) -> tuple[QueueClass, ...]:
-        """The classes as a round sees them: at most `classes_max`, `jobs_max` ids each."""
+        """The classes as a round sees them: at most `classes_max`, `jobs_max` ids each.
+
+        With the class of the key `asked` besides, if there is one.
+        """
         found: list[QueueClass] = []
-        for identity, group in self._next(classes_max):
+        for identity, group in self._with(asked, self._next(classes_max)):
             room = jobs_max
             if group.parallel_max:
                 room = min(room, group.parallel_max - array_live.get(group.array_id, 0))
@@ -147,6 +155,15 @@ class Queue:
         for identity, _ in rest:
             self.classes.move_to_end(identity)
         return [*first.items(), *rest]
+
+    def _with(
+        self, asked: str, chosen: list[tuple[_ClassId, _Class]]
+    ) -> list[tuple[_ClassId, _Class]]:
+        """The chosen classes, and the one that somebody asks for."""
+        group = self.by_key.get(asked)
+        if group is None or any(each is group for _, each in chosen):
+            return chosen
+        return [*chosen, *(item for item in self.classes.items() if item[1] is group)]
 
     def _urgent(self) -> Iterator[tuple[_ClassId, _Class]]:
         """All classes, by priority and age."""

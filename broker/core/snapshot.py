@@ -35,15 +35,16 @@ def take_snapshot(
     with_running: bool = True,
     planned: Demand | None = None,
     tenant: str = "",
+    asked: str = "",
 ) -> Snapshot:
-    """The federation, its free cards and its queue at `now`.
+    """The federation, its free cards and its queue at `now`, the class `asked` in any case.
 
     Datasets, and what past runs taught, are those of the queue, and of the demand `planned`
     of a tenant's job that is not there.
     """
     state, limits = memory.state, memory.limits
     queue = state.queue.snapshot(
-        state.jobs, state.array_live, limits.classes_per_round_max, limits.jobs_per_class_max
+        state.jobs, state.array_live, limits.classes_per_round_max, limits.jobs_per_class_max, asked
     )
     families = dict.fromkeys((each.tenant, each.demand.family) for each in queue)
     if planned is not None:

@@ -86,6 +86,16 @@ def test_every_class_has_its_turn_when_there_are_too_many_for_one_round() -> Non
     assert len(seen) == 100
 
 
+def test_the_class_that_somebody_asks_about_is_there_in_any_case() -> None:
+    desk = Desk(limits=with_limits(classes_per_round_max=2))
+    for number in range(9):
+        desk.submit(f"j{number}", spec=spec_of(f"s{number}"))
+    for key in list(desk.core.memory.state.queue.by_key):
+        found = take_snapshot(desk.core.memory, desk.now, (), asked=key).queue
+        assert key in {each.key for each in found} and len(found) in (2, 3)
+    assert len(take_snapshot(desk.core.memory, desk.now, (), asked="gone").queue) == 2
+
+
 def test_the_most_urgent_classes_are_in_every_round() -> None:
     desk = Desk(limits=with_limits(classes_per_round_max=10))
     for number in range(60):
