@@ -191,6 +191,7 @@ class SiteFacts:
     rules: tuple[str, ...] = ()  # of its cluster manager, one line each
     checkpoint_gb_per_second: float = 0.0  # that one gang can write; 0: not stated
     egress_yuan_per_gb: float = 0.0  # asked for bytes that leave the site
+    runs_images: bool = False  # jobs in container images
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,8 @@ def test_a_journal_of_the_version_before_is_read(tmp_path: Path) -> None:
     old = sqlite3.connect(path)
     old.executescript(
         "ALTER TABLE attempts DROP COLUMN priority; ALTER TABLE attempts DROP COLUMN preemptible;"
+        "ALTER TABLE attempts DROP COLUMN outputs; ALTER TABLE attempts DROP COLUMN retried;"
+        "ALTER TABLE outbox DROP COLUMN stored;"
         "PRAGMA user_version = 1;"
         "INSERT INTO attempts VALUES ('suan-j-1', 'j', 1, 'running', 'train',"
         " '[[\"n\", \"h\", [0]]]', 1, 'proof', 0, 1, 2, '')"

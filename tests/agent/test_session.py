@@ -29,7 +29,16 @@ from agent.supervisor.messages import (
     StopReceived,
     VerdictsReceived,
 )
-from agent.supervisor.values import Failure, Held, Moment, Phase, Report, ReportKind, Settings
+from agent.supervisor.values import (
+    PROTOCOL_MAX,
+    Failure,
+    Held,
+    Moment,
+    Phase,
+    Report,
+    ReportKind,
+    Settings,
+)
 from agent.wire.decode import Decoder, Goodbye, LogRequest
 from agent.wire.encode import LogAnswer, SiteProfile, encode, log_chunk
 from agent.wire.specs import SPEC_OVERHEAD_BYTES, SpecMissing, Specs
@@ -114,7 +123,11 @@ def test_hello_says_all() -> None:
     )
     assert [pool.name for pool in body.capacity.pools] == ["train", "spare"]
     assert list(body.capacity.pools[0].supernodes[0].nodes_by_free) == [0] * 8 + [4]
-    assert (body.capacity.full, body.facts.backend, body.protocol) == (True, "process", 1)
+    assert (body.capacity.full, body.facts.backend, body.protocol) == (
+        True,
+        "process",
+        PROTOCOL_MAX,
+    )
 
 
 def test_a_report_says_all() -> None:
@@ -157,7 +170,7 @@ def test_the_brokers_words_become_events() -> None:
     id = session_pb2.AttemptId(job_id="j1", epoch=1)
     verdicts = session_pb2.Verdicts(session="s", term=2, keep=[id], expect=[id], hello=True)
     assert decoded(verdicts=verdicts) == (
-        VerdictsReceived("s", 2, keep=(one(),), expect=(one(),), hello=True),
+        VerdictsReceived("s", 2, keep=(one(),), expect=(one(),), hello=True, protocol=1),
     )
     reply = session_pb2.HeartbeatReply(session="s", seq=4, term=2, reconcile=True, stop=[id])
     assert decoded(heartbeat_reply=reply) == (HeartbeatReplied("s", 4, 2, True, (one(),)),)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import until
 
 from agent.checks.check import Check, Status
 from agent.config.file import AgentConfig, load_config
@@ -36,8 +37,14 @@ async def checked(config: AgentConfig) -> dict[str, Check]:
     return {check.name: check for check in await slurm_checks(config, config.slurm)}
 
 
+def at_rest(site: SlurmSite) -> None:
+    """Return once all nodes are idle: what other tests left behind has ended."""
+    until(lambda: set(site.call("sinfo", "-h", "-N", "-o", "%T").split()) == {"idle"})
+
+
 @needs_slurm
 async def test_a_site_in_order(slurm_site: SlurmSite, tmp_path: Path) -> None:
+    await asyncio.to_thread(at_rest, slurm_site)
     found = await checked(configured(tmp_path, slurm_site.conf))
     assert list(found) == [
         "scheduler",

@@ -133,7 +133,7 @@ def test_a_source_that_is_not_understood(source: str) -> None:
         "s3://b/",
         "s3://b/a?versionId=1",
         "s3://user:secret@b/a",
-        "sftp://b/a",
+        "sftp://b",
         "file://elsewhere/a",
         "file:///a?b",
         "file:///a%00",

@@ -20,6 +20,7 @@ from agent.supervisor.messages import (
     StopReceived,
     VerdictsReceived,
 )
+from agent.supervisor.values import PROTOCOL_MAX
 
 NAME = "suan-j1-1"
 BIG = 2**63
@@ -114,7 +115,7 @@ def test_only_what_was_told_is_acknowledged(running: Site) -> None:
     assert len(running.state.outbox) == 1
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 99])
+@pytest.mark.parametrize("protocol", [0, PROTOCOL_MAX + 1, 99])
 def test_another_version_of_the_protocol_ends_the_session(protocol: int) -> None:
     site = Site()
     decision = site.meet(protocol=protocol)

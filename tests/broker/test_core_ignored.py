@@ -10,6 +10,7 @@ from support_core import Desk, ended, pool_of, running, with_limits
 
 from broker.core.ignored import Ignored
 from broker.core.messages import (
+    PROTOCOL_MAX,
     Capacity,
     CapacityReport,
     Event,
@@ -166,7 +167,7 @@ def test_the_names_are_a_closed_set_and_all_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocols", "older"), [((2, 3), "broker"), ((0, 0), "agent"), ((9, 9), "broker")]
+    ("protocols", "older"), [((3, 4), "broker"), ((0, 0), "agent"), ((9, 9), "broker")]
 )
 def test_no_common_version_is_refused_with_what_is_spoken(
     protocols: tuple[int, int], older: str
@@ -175,7 +176,7 @@ def test_no_common_version_is_refused_with_what_is_spoken(
     assert desk.hello("east", protocols=protocols) is None
     (goodbye,) = desk.sent(Goodbye)
     assert goodbye.code == "ProtocolUnknown"
-    assert "speaks versions 1 to 1" in goodbye.message
+    assert f"speaks versions 1 to {PROTOCOL_MAX}" in goodbye.message
     assert f"the agent {protocols[0]} to {protocols[1]}; the {older} must" in goodbye.message
     assert counted(desk)["ProtocolUnknown"] == 1
     assert "east" not in desk.core.memory.presence
@@ -184,7 +185,7 @@ def test_no_common_version_is_refused_with_what_is_spoken(
 def test_the_highest_common_version_holds() -> None:
     desk = Desk("east")
     verdicts = desk.hello("east", protocols=(1, 7))
-    assert verdicts is not None and verdicts.protocol == 1
+    assert verdicts is not None and verdicts.protocol == PROTOCOL_MAX
 
 
 # --- the interval follows the number of sites ----------------------------------------
