@@ -139,9 +139,9 @@ class Instance:
         return np.asarray(np.where(known.allowed, whole, np.inf).min(axis=1), np.float64)
 
     def chosen(self, jobs: Ints, pools: Pools | None = None) -> Instance:
-        """Only these jobs, perhaps in pools of other sizes."""
+        """Only these jobs with their estimates, perhaps in pools of other sizes."""
         known, places = self.known, pools or self.known.pools
-        return Instance.of(
+        exact = Instance.of(
             places,
             known.submit_seconds[jobs],
             known.cards[jobs],
@@ -151,6 +151,7 @@ class Instance:
             known.tenants,
             tuple(self.names[at] for at in jobs),
         )
+        return exact.estimated(known.estimate_seconds[jobs])
 
 
 def _allowed(pools: Pools, cards: Ints, run_seconds: Floats, stage_seconds: Floats) -> Bools:

@@ -296,3 +296,10 @@ def test_a_tenants_share_is_a_part_of_every_kind() -> None:
         np.array([0, 0, 0, 1, 1, 1]), ("a", "b"),
     )  # fmt: skip
     assert isolated_jct(jobs, reference).tolist() == [16.0, 20.0]
+
+
+def test_some_of_the_jobs_keep_their_wrong_estimates() -> None:
+    whole = busy(3).guessed(1.5, 0)
+    some = whole.chosen(np.arange(0, len(whole), 2))
+    assert (some.known.estimate_seconds == whole.known.estimate_seconds[::2]).all()
+    assert not (some.known.estimate_seconds == some.run_seconds).all()
