@@ -62,6 +62,8 @@ class Run:
 class Estimates:
     """The ways of a demand in every pool, [way, pool], without wait and data."""
 
+    fleet: Fleet
+    demand: Demand
     ways: tuple[Way, ...]
     runs: tuple[Run, ...]  # by variant
     run_seconds: Floats
@@ -78,21 +80,18 @@ def estimate(
     fleet: Fleet, demand: Demand, ways: tuple[Way, ...], policy: Policy, past: Past
 ) -> Estimates:
     """Estimate all `ways` of a demand in every pool; a slower layout takes longer throughout."""
-    runs = tuple(_run(fleet, demand, variant, policy, past) for variant in demand.variants)
+    runs = tuple(run_of(fleet, demand, variant, policy, past) for variant in demand.variants)
     return _of_ways(fleet, demand, ways, runs)
 
 
 def learned(known: Estimates, past: Past) -> Estimates:
     """The same estimates by what past runs have taught since."""
-    first = known.runs[0] if known.runs else None
-    if first is None:
-        return known
-    pairs = zip(first.demand.variants, known.runs, strict=True)
+    pairs = zip(known.demand.variants, known.runs, strict=True)
     runs = tuple(
-        _expected(run.fleet, run.demand, variant, run.undisturbed, run.sources, past)
+        _expected(known.fleet, known.demand, variant, run.undisturbed, run.sources, past)
         for variant, run in pairs
     )
-    return _of_ways(first.fleet, first.demand, known.ways, runs)
+    return _of_ways(known.fleet, known.demand, known.ways, runs)
 
 
 def _of_ways(
@@ -105,6 +104,8 @@ def _of_ways(
         cards[at] = demand.variants[way.variant].cards
     card_hours = seconds * cards / _SECONDS_PER_HOUR
     return Estimates(
+        fleet=fleet,
+        demand=demand,
         ways=ways,
         runs=runs,
         run_seconds=seconds,
@@ -114,13 +115,9 @@ def _of_ways(
 
 
 def run_of(
-    supply: Supply, demand: Demand, variant: Variant, policy: Policy, tenant: str = ""
+    fleet: Fleet, demand: Demand, variant: Variant, policy: Policy, past: Past = NOTHING
 ) -> Run:
     """Expected run in each pool: past runs, lost work and checkpoints included."""
-    return _run(supply, demand, variant, policy, past_of(supply, demand, tenant))
-
-
-def _run(fleet: Fleet, demand: Demand, variant: Variant, policy: Policy, past: Past) -> Run:
     undisturbed = runtime(fleet, demand, variant, policy)
     # one source for all pools of a model, since what it rests on are the model's figures
     firsts = ((model, int(pools[0])) for model, pools in fleet.by_model().items())
@@ -143,13 +140,6 @@ def _expected(
     outlook = fleet.reliability(max(1, variant.cards), demand.checkpoint).outlook(seconds)
     expected = np.minimum(seconds / outlook.availability, RUN_SECONDS_MAX)
     return Run(fleet, demand, past, undisturbed, sources, outlook, expected)
-
-
-def run_seconds(
-    supply: Supply, demand: Demand, variant: Variant, policy: Policy, tenant: str = ""
-) -> Floats:
-    """Expected run in each pool, in seconds."""
-    return run_of(supply, demand, variant, policy, tenant).seconds
 
 
 def past_of(supply: Supply, demand: Demand, tenant: str) -> Past:

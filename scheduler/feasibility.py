@@ -113,7 +113,8 @@ def look_into(
     matches = np.zeros((len(ways), len(fleet)), np.bool_)
     for at, way in enumerate(ways):
         matches[at] = fleet.matching(demand.variants[way.variant].accelerator)
-        _check_way(fleet, demand, way, figures.run_seconds[at], failed[at])
+        _check_way(fleet, demand, way, failed[at])
+    failed[:, ROW[Code.TIME_LIMIT_TOO_LONG]] = _too_long(fleet, demand, figures.run_seconds)
     failed[:, _ACCELERATOR_ROWS.stop :] &= matches[:, None]  # other reasons mean nothing there
     failed.setflags(write=False)
     return Prospect(demand, past, ways, matches, failed, figures)
@@ -121,13 +122,9 @@ def look_into(
 
 def relearned(prospect: Prospect, past: Past) -> Prospect:
     """The prospect by what past runs have taught since."""
-    figures = learned(prospect.estimates, past)
-    failed, demand = prospect.failed, prospect.demand
-    if demand.time_limit_seconds <= 0 and demand.work.stated and len(figures.runs):
-        failed = failed.copy()
-        limit = figures.runs[0].fleet.time_limit_seconds
-        fails = (limit > 0) & (figures.run_seconds > limit)
-        failed[:, ROW[Code.TIME_LIMIT_TOO_LONG]] = fails & prospect.matches
+    figures, failed = learned(prospect.estimates, past), prospect.failed.copy()
+    too_long = _too_long(figures.fleet, prospect.demand, figures.run_seconds)
+    failed[:, ROW[Code.TIME_LIMIT_TOO_LONG]] = too_long & prospect.matches
     return replace(prospect, past=past, failed=failed, estimates=figures)
 
 
@@ -223,13 +220,12 @@ def _residency_fails(supply: Supply, demand: Demand) -> Bools:
     return fails
 
 
-def _check_way(fleet: Fleet, demand: Demand, way: Way, run_seconds: Floats, failed: Bools) -> None:
+def _check_way(fleet: Fleet, demand: Demand, way: Way, failed: Bools) -> None:
     """Fill `failed[condition, pool]` with what depends on the layout."""
     variant = demand.variants[way.variant]
     matches = fleet.matching(variant.accelerator)
     known = fleet.knows(variant.accelerator)
     failed[ROW[Code.WRONG_ACCELERATOR if known else Code.UNKNOWN_ACCELERATOR]] = ~matches
-    failed[ROW[Code.TIME_LIMIT_TOO_LONG]] = _too_long(fleet, demand, run_seconds)
     failed[ROW[Code.CPUS_TOO_FEW]] = (fleet.cpus > 0) & (variant.cpus_per_node > fleet.cpus)
     failed[ROW[Code.MEMORY_TOO_SMALL]] = (fleet.memory_gib > 0) & (
         variant.memory_gib_per_node > fleet.memory_gib
@@ -242,10 +238,9 @@ def _check_way(fleet: Fleet, demand: Demand, way: Way, run_seconds: Floats, fail
 
 
 def _too_long(fleet: Fleet, demand: Demand, run_seconds: Floats) -> Bools:
-    """Longer than the site lets a job run: by its own limit, or by its known work."""
-    needs = np.full(len(fleet), demand.time_limit_seconds)
-    if demand.time_limit_seconds <= 0 and demand.work.stated:
-        needs = run_seconds
+    """[way, pool]: longer than the site lets a job run, by its own limit or by its known work."""
+    by_work = demand.time_limit_seconds <= 0 and demand.work.stated
+    needs = run_seconds if by_work else np.full(run_seconds.shape, demand.time_limit_seconds)
     limit = fleet.time_limit_seconds
     return np.asarray((limit > 0) & (needs > limit))
 

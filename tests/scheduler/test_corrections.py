@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.corrections import FACTOR_MAX, family_of, trust, updated
-from scheduler.estimate import run_of
+from scheduler.estimate import past_of, run_of
 from scheduler.fleet import Fleet
 from scheduler.model import Correction, Demand, Learned, Policy, Work
 from scheduler.network import Routes
@@ -133,13 +133,13 @@ def test_estimates_are_corrected_for_the_tenant_s_family_on_each_model() -> None
     )
     supply = Supply(Fleet(shot, Routes(shot.network), 0.4), shot)
     demand = Demand((gang(),), work=Work(flops=1e20), family="sft-#")
-    plain = run_of(supply, demand, gang(), Policy(), "tenant-c").seconds
-    run = run_of(supply, demand, gang(), Policy(), "tenant-a")
+    plain = run_of(supply, demand, gang(), Policy(), past_of(supply, demand, "tenant-c")).seconds
+    run = run_of(supply, demand, gang(), Policy(), past_of(supply, demand, "tenant-a"))
     assert np.allclose(run.seconds / plain, [2**0.5, 2.0, 1.0], rtol=0.1)
     basis = run.basis(1)
     assert basis.learned_runs == pytest.approx(slow.runs)
     assert basis.work_seconds == pytest.approx(float(plain[1]))
     assert run.seconds[1] == pytest.approx(basis.work_seconds * basis.learned_factor)
     assert run.seconds[1] < basis.p90_seconds < 1.3 * run.seconds[1]
-    unsure = run_of(supply, demand, gang(), Policy(), "tenant-c").basis(1)
+    unsure = run_of(supply, demand, gang(), Policy(), past_of(supply, demand, "tenant-c")).basis(1)
     assert unsure.p90_seconds > 1.8 * unsure.work_seconds

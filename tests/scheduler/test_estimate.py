@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from federations import ASCEND, CATALOGUE, SITES, gang, pool, snapshot, supernode
 
-from scheduler.estimate import Run, run_of, run_seconds
+from scheduler.estimate import Run, run_of
 from scheduler.explain import plan
 from scheduler.fleet import Fleet
 from scheduler.model import (
@@ -210,7 +210,7 @@ def test_failures_make_a_run_longer() -> None:
     sites = (Site("shenzhen", "Shenzhen", failures_per_card_day=0.003), *SITES[1:])
     frail = supply_of(pool("shenzhen", supernodes=[NODE]), sites=sites)
     demand = Demand((gang(2),), work=Work(seconds=1e6))
-    assert run_seconds(frail, demand, gang(2), Policy())[0] > 1e6
+    assert run_of(frail, demand, gang(2), Policy()).seconds[0] > 1e6
 
 
 def test_linearity_follows_the_measured_curve() -> None:
