@@ -110,6 +110,10 @@ def main() -> int:
         serve(asked.serve)
     if shutil.which("curl") is None:
         parser.error("curl is not here; it is what staging is compared with")
+    if asked.place is not None and not asked.place.is_dir():
+        parser.error(f"{asked.place} is no directory; name one on the disk to measure")
+    if min(asked.mib, asked.rounds) < 1:
+        parser.error("--mib and --rounds are at least 1")
     print(machine())
     with tempfile.TemporaryDirectory(dir=asked.place) as name:
         base = Path(name)
