@@ -1,6 +1,7 @@
 """Moving a job's data: from which copy, over which way, how long, how dear.
 
-    stage = fetch (inputs, at once) + write-back (outputs, after the run)
+    stage = fetch (inputs and the state to go on from, at once)
+            + write-back (outputs, after the run)
 
 With the wait for cards and the run this is what decides between moving the data, waiting
 at the data and running elsewhere: the pool that finishes first wins, whichever part made
@@ -18,7 +19,7 @@ import numpy as np
 
 from scheduler.arrays import Bools, Floats, Ints
 from scheduler.fleet import Fleet
-from scheduler.model import Dataset, Demand, Fetch, Prestaging, Site, Transfer
+from scheduler.model import Dataset, Demand, Fetch, Prestaging, Restore, Site, Transfer
 from scheduler.network import BYTES_PER_GB
 from scheduler.supply import Supply
 from scheduler.traffic import transfer_key
@@ -67,21 +68,28 @@ def stage(supply: Supply, demand: Demand) -> Staging:
 
     Inputs whose ways cross no common link overlap; where they share one, the link carries
     one after the other. Outputs go to the nearest home of the first input; without inputs
-    they stay where they are made. A dataset that nobody knows cannot be moved: inf.
+    they stay where they are made. A dataset that nobody knows cannot be moved: inf. What is
+    to be restored is read from a store, which the network need not know: it may be slow to
+    bring, but forbids nothing.
     """
-    key = (demand.inputs, demand.output_bytes) if demand.inputs else ((), 0)
+    key = (demand.inputs, demand.output_bytes if demand.inputs else 0, demand.restore)
     if key not in supply.traffic.memo:
         supply.traffic.memo[key] = _stage(supply, *key)
     known: Staging = supply.traffic.memo[key]
     return known
 
 
-def _stage(supply: Supply, names: tuple[str, ...], output_bytes: int) -> Staging:
+def _stage(
+    supply: Supply, names: tuple[str, ...], output_bytes: int, restore: Restore | None
+) -> Staging:
     inputs = tuple(_moved(supply, name) for name in dict.fromkeys(names))
+    homes = inputs[0].homes if inputs else ()
+    if restore is not None:
+        inputs = (*inputs, _restored(supply, restore))
     if not inputs:
         nothing = np.zeros(len(supply))
         return Staging(nothing, nothing, nothing)
-    back, back_yuan = _write_back(supply, inputs[0].homes, output_bytes)
+    back, back_yuan = _write_back(supply, homes, output_bytes)
     yuan = sum((each.yuan for each in inputs), start=back_yuan)
     return Staging(_together(supply, inputs), back, yuan, inputs)
 
@@ -153,6 +161,21 @@ def _moved(supply: Supply, name: str) -> Moved:
         home=np.where(np.isfinite(nearest.seconds), nearest.home, -1),
         seconds=np.where(sooner, under_way, nearest.seconds),
         yuan=np.where(sooner, 0.0, nearest.yuan),
+    )
+
+
+def _restored(supply: Supply, restore: Restore) -> Moved:
+    """The state to go on from; where the network knows no way there, nothing is said of it."""
+    homes = (restore.site,)
+    nearest = _nearest(supply, homes, restore.size_bytes)
+    known = np.isfinite(nearest.seconds)
+    return Moved(
+        dataset=restore.name,
+        size_bytes=restore.size_bytes,
+        homes=homes,
+        home=np.where(known, nearest.home, -1),
+        seconds=np.where(known, nearest.seconds, 0.0),
+        yuan=np.where(known, nearest.yuan, 0.0),
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice, takewhile
 
 from broker.core.rows import Job, Spec
-from scheduler.model import Demand, QueueClass
+from scheduler.model import Demand, QueueClass, Restore
 
-_ClassId = tuple[str, str, str, int, str]
+RESTORE_BYTES_MIN = 1 << 30  # of a checkpoint: a smaller one is anywhere within seconds
+
+_ClassId = tuple[str, str, str, int, str, str]
 
 
 class _Class:
@@ -42,15 +45,25 @@ class _Class:
 
 
 def class_of(job: Job, spec: Spec) -> _ClassId:
-    """What makes two queued jobs alike. An array with a limit is a class of its own."""
+    """What makes two queued jobs alike. An array with a limit is a class of its own, and so is
+    a job that goes on from a large state of its own."""
     array = job.array_id if spec.parallel_max else ""
-    return job.spec_sha256, job.tenant, job.project, job.priority, array
+    own = job.id if restore_of(job) is not None else ""
+    return job.spec_sha256, job.tenant, job.project, job.priority, array, own
+
+
+def restore_of(job: Job) -> Restore | None:
+    """What must be brought to wherever the job goes on, where that matters."""
+    state = job.checkpoint
+    if state is None or state.size_bytes < RESTORE_BYTES_MIN:
+        return None
+    return Restore(f"checkpoint/{job.id}", state.site, state.size_bytes)
 
 
 def class_key(job: Job, spec: Spec) -> str:
     """The class's name in rounds and explanations."""
-    sha, tenant, project, priority, array = class_of(job, spec)
-    return f"{tenant}/{project}/{priority}/{sha[:16]}/{array}"
+    sha, tenant, project, priority, array, own = class_of(job, spec)
+    return f"{tenant}/{project}/{priority}/{sha[:16]}/{array}" + (f"/{own}" if own else "")
 
 
 class Queue:
@@ -69,7 +82,9 @@ class Queue:
         identity = class_of(job, spec)
         group = self.classes.get(identity)
         if group is None:
-            group = _Class(class_key(job, spec), spec.demand, identity[4], spec.parallel_max)
+            restore = restore_of(job)
+            demand = replace(spec.demand, restore=restore) if restore else spec.demand
+            group = _Class(class_key(job, spec), demand, identity[4], spec.parallel_max)
             self.classes[identity] = self.by_key[group.key] = group
             self._by_priority.setdefault(job.priority, {})[identity] = group
             if group.deadline_at > 0:
@@ -128,7 +143,7 @@ class Queue:
             ids = tuple(job_id for job_id, _ in zip(group.ids(), range(room), strict=False))
             if not ids:
                 continue
-            _, tenant, project, priority, _ = identity
+            _, tenant, project, priority, *_ = identity
             oldest = jobs[ids[0]].submitted_at
             found.append(
                 QueueClass(

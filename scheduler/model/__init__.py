@@ -17,7 +17,15 @@ from scheduler.model.decisions import (
     Suggestion,
     Verdict,
 )
-from scheduler.model.demand import AcceleratorClass, Checkpoint, Demand, QueueClass, Variant, Work
+from scheduler.model.demand import (
+    AcceleratorClass,
+    Checkpoint,
+    Demand,
+    QueueClass,
+    Restore,
+    Variant,
+    Work,
+)
 from scheduler.model.network import Dataset, Fetch, Link, Network, NetworkNode, Prestaging, Transfer
 from scheduler.model.snapshot import Correction, Hold, Learned, Policy, Running, Snapshot
 from scheduler.model.supply import Pool, Release, Scarce, Scarcity, Site, SiteState, Supernode
@@ -50,6 +58,7 @@ __all__ = [
     "Quota",
     "Rejection",
     "Release",
+    "Restore",
     "Round",
     "Running",
     "Scarce",

@@ -74,6 +74,15 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """The committed state from which a job goes on, wherever it goes."""
+
+    name: str  # of its transfer
+    site: str  # near whose store it lies
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """What a job asks for, without who asks: identical demands form one class."""
 
@@ -92,6 +101,7 @@ class Demand:
     family: str = ""  # jobs of a tenant that learn from each other's runs; empty: of none
     deadline_at: float = 0.0  # wall seconds by which it should have ended; 0: none
     preemptible: bool = True  # its attempts may be stopped for others, to go on elsewhere
+    restore: Restore | None = None  # of a job that has run
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support_core import Desk, pool_of, spec_of, with_limits
+from support_core import ACCELERATORS, Desk, pool_of, spec_of, with_limits
 
 from broker.core.ignored import Ignored
 from broker.core.lifecycle import JobState
 from broker.core.messages import Held
+from broker.core.queue import RESTORE_BYTES_MIN, class_key
 from broker.core.rows import Commit
+from broker.core.snapshot import take_snapshot
+from scheduler.model import Restore
 
 FACE = "ab" * 32
 CARDS = 8
@@ -64,6 +67,25 @@ def test_an_agent_that_cannot_bring_a_state_back_is_not_given_the_job(desk: Desk
     desk.hello("west", "s3", protocols=(1, 2))
     (granted,) = desk.place(desk.offer("a", "west", CARDS))
     assert granted.restore is not None
+
+
+def test_a_large_state_is_a_part_of_what_its_job_asks_for_next(desk: Desk) -> None:
+    desk.submit("b", spec=spec_of(cards=CARDS, retry_max=5))
+    tell(desk, "east", commit(number=1, size_bytes=RESTORE_BYTES_MIN))
+    desk.failed("east", "a")
+    found = {
+        group.jobs: group.demand.restore
+        for group in take_snapshot(desk.core.memory, desk.now, ACCELERATORS).queue
+    }
+    state = Restore("checkpoint/a", "east", RESTORE_BYTES_MIN)
+    assert found == {("a",): state, ("b",): None}
+    job = desk.job("a")
+    key = class_key(job, desk.core.memory.state.specs[job.spec_sha256])
+    assert key in desk.core.memory.state.queue.by_key
+    tell(desk, "east", commit(number=2, size_bytes=RESTORE_BYTES_MIN - 1))  # late, and small
+    (group,) = take_snapshot(desk.core.memory, desk.now, ACCELERATORS).queue
+    assert group.demand.restore is None
+    assert sorted(group.jobs) == ["a", "b"]
 
 
 def test_a_commit_told_again_or_late_changes_nothing(desk: Desk) -> None:

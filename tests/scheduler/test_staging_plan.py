@@ -20,6 +20,7 @@ from scheduler.model import (
     Network,
     NetworkNode,
     Prestaging,
+    Restore,
     Round,
     Running,
     Site,
@@ -69,6 +70,23 @@ def test_data_that_cannot_come_is_infinitely_far() -> None:
     assert stage(supply, Demand((gang(),), inputs=("here",))).seconds.tolist() == [math.inf, 0.0]
     assert stage(supply, Demand((gang(),), inputs=("there",))).seconds.tolist() == [0.0, math.inf]
     assert stage(supply, Demand((gang(),), inputs=("lost",))).seconds.tolist() == [math.inf] * 2
+
+
+def test_a_state_to_go_on_from_costs_its_way_and_forbids_nothing() -> None:
+    """It lies in a store, which the network need not know."""
+    supply = supply_of(
+        *(pool(name, supernodes=[NODE]) for name in ("guiyang", "island", "shenzhen")),
+        sites=(*SITES, Site("island", "Atlantis")),
+        datasets=(Dataset("one", TB, ("guiyang",)),),
+    )
+    state = Restore("checkpoint/a", "shenzhen", TB)
+    way = Routes(network()).transfer_seconds("Shenzhen", "Guiyang", TB)
+    alone = stage(supply, Demand((gang(),), output_bytes=TB, restore=state))
+    assert alone.seconds.tolist() == [pytest.approx(way), 0.0, 0.0]
+    assert alone.fetches(0) == (Fetch("checkpoint/a", "shenzhen", TB),)
+    assert alone.fetches(1) == alone.fetches(2) == ()
+    beside = stage(supply, Demand((gang(),), inputs=("one",), restore=state))
+    assert beside.seconds.tolist() == [pytest.approx(way), math.inf, pytest.approx(way)]
 
 
 def star(**gbps: float) -> Network:
