@@ -252,7 +252,8 @@ async def test_a_submission_that_somebody_deletes(ray_site: RaySite, state: Path
         await over(ray_site, wish.name)
         ray_site.call("DELETE", f"/api/jobs/{wish.name}")
         ended = await next_exit(ray)
-        assert ended.reason is Reason.STOPPED
+        # Ray's own watch may find the supervisor gone only then, and write a new record of it.
+        assert ended.reason in (Reason.STOPPED, Reason.MACHINE_REBOOTED)
         assert not alive(pid)
 
 
