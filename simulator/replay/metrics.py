@@ -6,7 +6,8 @@ JCT (job completion time) = end - submission. Wait = start - submission. Bounded
 fairness (Themis, NSDI'20) of a tenant = its mean JCT / its mean JCT alone in its share,
 first come first served with skipping; the worst is the largest. Of n tenants each has 1/n of
 the cards of every kind, in as few pools as hold them; a gang that is wider than that in all
-kinds that it runs on widens the share in the largest of them.
+kinds that it runs on widens the share in the largest of them. The worst wait is over what the
+job should have the patience for: 20 times its best solo time, and a day.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from simulator.replay.loop import Outcome, replay
 from simulator.replay.view import Policy
 
 RUN_SECONDS_MIN = 10.0  # of the bounded slowdown
+PATIENCE_RUNS, PATIENCE_SECONDS = 20.0, 86_400.0  # no job should wait longer than both together
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Metrics:
     utilisation: float
     worst_tenant_ftf: float
     jain: float
+    worst_wait_to_patience: float
 
     def as_json(self) -> dict[str, float | None]:
         """By name; None for what is not known, because JSON has no NaN."""
@@ -52,10 +55,11 @@ def measure(instance: Instance, outcome: Outcome, isolated: Floats | None = None
     known = instance.known
     if not done.any():
         none = float("nan")
-        return Metrics(0, len(instance), *[none] * 11)
+        return Metrics(0, len(instance), *[none] * 12)
     jct = (outcome.ended_seconds - known.submit_seconds)[done]
     wait = (outcome.started_seconds - known.submit_seconds)[done]
-    slowdown = np.maximum(1.0, jct / np.maximum(instance.solo_seconds()[done], RUN_SECONDS_MIN))
+    solo = instance.solo_seconds()[done]
+    slowdown = np.maximum(1.0, jct / np.maximum(solo, RUN_SECONDS_MIN))
     makespan = float(outcome.ended_seconds[done].max())
     offered = makespan * float(known.pools.cards.sum())
     ftf = _tenant_means(instance, done, jct) / isolated if isolated is not None else None
@@ -73,6 +77,7 @@ def measure(instance: Instance, outcome: Outcome, isolated: Floats | None = None
         utilisation=_busy_card_seconds(instance, outcome, done) / offered if offered else 0.0,
         worst_tenant_ftf=float(np.nanmax(ftf)) if ftf is not None else float("nan"),
         jain=_jain(_tenant_means(instance, done, slowdown)),
+        worst_wait_to_patience=float((wait / (PATIENCE_RUNS * solo + PATIENCE_SECONDS)).max()),
     )
 
 

@@ -9,6 +9,7 @@ KTH has gangs as wide as its machine, 800 cards here, and its load needs some 4,
 there are two readings: `kth-0.8`, where every pool holds the widest gang as every cluster did
 (16,000 cards, submissions four times as fast), and `kth-tight-0.8` with one such pool
 for each model: six of 800 hold nearly all 5,400, and the widest gang must have one empty.
+`wide-0.75` has gangs of up to a quarter of any pool, by the model of Lublin and Feitelson.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ STANDARDS: dict[str, Standard] = {
     "philly-0.7": Standard("philly_sia/philly_dev.csv.gz", 2, 8, 20, 40, 0.7),
     "kth-0.8": Standard("kth_sp2/KTH-SP2-1996.swf.gz", 8, 8, 10, 20, 0.8, 800),
     "kth-tight-0.8": Standard("kth_sp2/KTH-SP2-1996.swf.gz", 8, 8, 10, 20, 0.8),
+    "wide-0.75": Standard("lublin/lublin_256.swf.gz", 1, 8, 4, 8, 0.75, 8192),
     "lcg-0.9": Standard("lcg2005/LCG_days0-7.swf.gz", 1, 1, 50, 50, 0.9),
 }
 

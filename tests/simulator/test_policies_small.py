@@ -285,6 +285,7 @@ def test_metrics_by_hand() -> None:
         utilisation=50.0 / 80.0,
         worst_tenant_ftf=1.0,
         jain=1.0,
+        worst_wait_to_patience=5.0 / (20 * 10.0 + 86_400.0),
     )
 
 
