@@ -67,8 +67,7 @@ class PlacementRound:
     ) -> None:
         self.snapshot = snapshot
         self.policy = policy or Policy()
-        self._memo = memo or Memo()
-        self.supply = self._memo.supply(snapshot, self.policy)
+        self.supply, self._notes = (memo or Memo()).take(snapshot, self.policy)
         self.capacity = Capacity(self.supply)
         self.releases = Releases(
             self.supply, snapshot.running, snapshot.now, self.policy.run_seconds_default
@@ -76,7 +75,6 @@ class PlacementRound:
         self.holds = HeldShapes.of(self.supply, snapshot.holds, snapshot.now)
         self.allowances = Allowances(snapshot, self.supply)
         free = self.capacity.pool_free()
-        self._notes = self._memo.classes(snapshot.queue)
         wishes = Wishes.together(tuple(self.supply.by_model()), [n.wishes for n in self._notes])
         self.economy = Economy(snapshot, self.supply, free, wishes)
         shortest = [notes.shortest_seconds for notes in self._notes]
@@ -173,8 +171,7 @@ class PlacementRound:
 
     def _open(self, at: int) -> Case:
         queued = self.snapshot.queue[at]
-        notes = self._notes[at]
-        prospect = self._memo.prospect(notes, self.supply, queued.tenant, self.policy)
+        prospect = self._notes[at].look(self.supply, queued.tenant, self.policy)
         standing = self.stand(assess(self.supply, prospect, self.holds), queued)
         return Case(queued, standing, list(reversed(queued.jobs)))
 

@@ -72,9 +72,10 @@ def stage(supply: Supply, demand: Demand) -> Staging:
     to be restored is read from a store, which the network need not know: it may be slow to
     bring, but forbids nothing.
     """
-    key = (demand.inputs, demand.output_bytes if demand.inputs else 0, demand.restore)
+    output_bytes = demand.output_bytes if demand.inputs else 0
+    key = demand.inputs, (output_bytes, demand.restore)
     if key not in supply.traffic.memo:
-        supply.traffic.memo[key] = _stage(supply, *key)
+        supply.traffic.memo[key] = _stage(supply, demand.inputs, output_bytes, demand.restore)
     known: Staging = supply.traffic.memo[key]
     return known
 
