@@ -122,6 +122,7 @@ def profile_of(config: AgentConfig, agent_id: str) -> SiteProfile:
         checkpoint_gb_per_second=config.checkpoint_gb_per_second,
         egress_yuan_per_gb=config.egress_yuan_per_gb,
         runs_images=config.runs_images,
+        has_store=bool(config.store),
         tenants_allowed=config.tenants_admitted,
         tenants_denied=config.tenants_denied,
         time_limit_seconds_max=config.time_limit_seconds_max,

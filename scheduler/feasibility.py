@@ -170,6 +170,8 @@ def _shared_conditions(fleet: Fleet, demand: Demand, tenant: str) -> dict[Code, 
         Code.TENANT_NOT_ALLOWED: ~fleet.by_site(("tenant", tenant), partial(_welcome, tenant)),
         Code.LATENCY_TOO_HIGH: _too_far(fleet, demand),
     }
+    if demand.needs_store:
+        fails[Code.STORE_MISSING] = ~fleet.by_site("store", _has_store)
     for state, code in STATE_CODES.items():
         fails[code] = fleet.by_site(state, partial(_is_in, state))
     return fails
@@ -188,6 +190,10 @@ def _is_in(state: SiteState, site: Site) -> bool:
 
 def _runs_images(site: Site) -> bool:
     return site.runs_images
+
+
+def _has_store(site: Site) -> bool:
+    return site.has_store
 
 
 def _wanted(demand: Demand, site: Site) -> bool:

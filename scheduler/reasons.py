@@ -23,6 +23,7 @@ class Code(StrEnum):
     MEMORY_TOO_SMALL = "MemoryTooSmall"
     SOFTWARE_MISSING = "SoftwareMissing"
     IMAGES_UNSUPPORTED = "ImagesUnsupported"
+    STORE_MISSING = "StoreMissing"
     TOO_FEW_CARDS = "TooFewCards"
     SHAPE_UNFIT = "ShapeUnfit"
     COST_TOO_HIGH = "CostTooHigh"

@@ -125,6 +125,7 @@ _PLAIN: dict[Code, str] = {
     Code.SITE_NOT_ALLOWED: "your job names other sites",
     Code.TENANT_NOT_ALLOWED: "the site does not admit your organisation",
     Code.IMAGES_UNSUPPORTED: "the site runs jobs natively, not in container images",
+    Code.STORE_MISSING: "the site has no store for the datasets that your job writes",
     Code.SITE_PAUSED: "paused by the site itself",
     Code.SITE_DRAINING: "draining for maintenance",
     Code.SITE_SUSPECT: "not heard for a while",

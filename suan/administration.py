@@ -148,6 +148,11 @@ class Administration:
         response = await self.transport.call(self._admin.PutDataset, request)
         return read(Dataset, response.dataset)
 
+    async def remove_dataset(self, name: str) -> None:
+        """Forgets a dataset; its bytes stay where they are. Raises NotFound, PermissionDenied."""
+        request = pb.DeleteDatasetRequest(name=name)
+        await self.transport.call(self._admin.DeleteDataset, request, repeatable=False)
+
     # --- tenants and audit --------------------------------------------------
 
     async def tenants(self) -> tuple[Tenant, ...]:

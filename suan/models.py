@@ -247,6 +247,7 @@ class Commit:
     site: str
     at: float
     path: str = ""  # of outputs: as the job names it
+    dataset: str = ""  # which an output has become; "": none
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,7 @@ class Client:
     apply_network = _blocking(AsyncClient.apply_network)
     datasets = _blocking(AsyncClient.datasets)
     put_dataset = _blocking(AsyncClient.put_dataset)
+    remove_dataset = _blocking(AsyncClient.remove_dataset)
     tenants = _blocking(AsyncClient.tenants)
     put_tenant = _blocking(AsyncClient.put_tenant)
     audit = _iterating(AsyncClient.audit)

@@ -192,6 +192,7 @@ class SiteFacts:
     checkpoint_gb_per_second: float = 0.0  # that one gang can write; 0: not stated
     egress_yuan_per_gb: float = 0.0  # asked for bytes that leave the site
     runs_images: bool = False  # jobs in container images
+    has_store: bool = False  # what jobs write can become datasets
 
 
 @dataclass(frozen=True, slots=True)

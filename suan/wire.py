@@ -187,6 +187,7 @@ def commit_from_wire(message: job_pb2.Commit) -> Commit:
         site=message.site,
         at=message.at,
         path=message.path,
+        dataset=message.dataset,
     )
 
 

@@ -25,6 +25,7 @@ from agent.checks.accounts import check_users
 from agent.checks.check import Check, Status, existing
 from agent.checks.exporters import exporter_checks
 from agent.checks.images import check_images
+from agent.checks.store import check_store
 from agent.clock import boot_id, lease_now
 from agent.config.file import AgentConfig, ProbedPool
 from agent.kubernetes.preflight import kubernetes_checks
@@ -56,9 +57,9 @@ async def preflight(config: AgentConfig, catalogue: Catalogue) -> tuple[Check, .
         own = await ray_checks(config, config.ray)
     else:
         own = await machine_checks(config, catalogue)
-    network = await check_network(config.broker)
-    policy = check_policy(config, time.time())
-    return (*own, policy, check_disk(config.state_dir), check_clock(), network)
+    policy, disk = check_policy(config, time.time()), check_disk(config.state_dir)
+    store, network = await asyncio.gather(check_store(config), check_network(config.broker))
+    return (*own, policy, disk, store, check_clock(), network)
 
 
 async def machine_checks(config: AgentConfig, catalogue: Catalogue) -> list[Check]:

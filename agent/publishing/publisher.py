@@ -18,12 +18,12 @@ from typing import Any
 
 from agent.backends import Backend, parse_run_name
 from agent.publishing import snapshots
-from agent.publishing.manifest import Manifest
 from agent.publishing.scan import Tree, scan
 from agent.publishing.store import StoreFailed
 from agent.publishing.stores import Stores
 from agent.publishing.upload import Ending, Known, Place, Uploader, missing
 from agent.reach.inside import NotReadable, Outside
+from agent.staging.manifest import Manifest
 from agent.supervisor.messages import Committed, Event, Publish, Published
 from agent.supervisor.values import Commit, Failure, TaskOutput
 from suan.errors import InvalidRequest
@@ -234,7 +234,7 @@ class Publisher:
         try:
             directory = await self._place(run, "outputs")
             tree = await self._uploader.read(_written, directory, output.path, outputs == 1)
-            store = self._stores.at(output.destination)
+            store = self._stores.at(output.store)
             commit, _ = await self._uploader.commit(store, place, tree, Known(), run.end)
             self._tell(run, commit)
         except StoreFailed as failed:

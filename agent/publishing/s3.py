@@ -18,8 +18,9 @@ from hashlib import sha256 as new_sha256
 from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape, unescape
 
-from agent.publishing.store import StoreFailed, check, quoted_key
+from agent.publishing.store import StoreFailed, check
 from agent.staging.interrupt import Interrupt
+from agent.staging.manifest import quoted_key
 from agent.staging.refusals import StagingRefused
 from agent.staging.s3 import S3Store
 from agent.staging.transport import Answer, Transport, Unreachable

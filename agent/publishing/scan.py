@@ -9,9 +9,9 @@ import os
 import stat
 from dataclasses import dataclass
 
-from agent.publishing.manifest import FILES_MAX, Link, is_plain, leads_inside
 from agent.publishing.store import StoreFailed
 from agent.reach.inside import open_inside
+from agent.staging.manifest import FILES_MAX, Link, is_plain, leads_inside
 from suan.errors import Category
 
 OWN = ".suan"  # a name at the top that is ours

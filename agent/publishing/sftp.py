@@ -17,8 +17,9 @@ from hashlib import sha256 as new_sha256
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from agent.publishing.store import CHUNK_BYTES, StoreFailed, check, quoted_key
+from agent.publishing.store import CHUNK_BYTES, StoreFailed, check
 from agent.staging.interrupt import Interrupt
+from agent.staging.manifest import quoted_key
 from agent.staging.refusals import StagingRefused
 from agent.staging.sftp import Broken, Session, SftpAccount, broken_as_broken
 from suan.errors import Category

@@ -64,11 +64,6 @@ def file_url(path: Path) -> str:
     return f"file://{quote(str(path))}"
 
 
-def quoted_key(key: str) -> str:
-    """A key as part of a URL."""
-    return quote(key, safe="/~")
-
-
 def check(end: Interrupt) -> None:
     if end.is_set():
         raise StoreFailed(end.why, passing=True)

@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from agent.publishing.manifest import Entry, Manifest, encode
 from agent.publishing.scan import Found, Identity, Tree
 from agent.publishing.store import CHUNK_BYTES, Store, StoreFailed, check
 from agent.reach.inside import NotReadable, Outside
 from agent.staging.interrupt import Interrupt
+from agent.staging.manifest import Entry, Manifest, encode
 from agent.supervisor.values import Commit
 from suan.errors import Category
 

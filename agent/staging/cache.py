@@ -119,6 +119,7 @@ class Cache:
         self._free_bytes_min = free_bytes_min
         self._lock = threading.Lock()
         self._promised: dict[str, int] = {}  # key -> bytes it will have
+        self._taken_max = bytes_max  # that all files have, at most; before the first look: unknown
         self._holders: Counter[str] = Counter()  # written by one thread only
         self.dropped = 0  # how many files have made room for others
 
@@ -155,8 +156,11 @@ class Cache:
         nothing was dropped.
         """
         with self._lock:
-            rooms = self._rooms()
             promised = {**self._promised, key: bytes}
+            if self._surely_fits(key, promised, spare_bytes):
+                self._promised = promised
+                return
+            rooms = self._rooms()
             excess = self._excess(rooms, promised)
             idle = sorted((r for r in rooms if not r.in_use), key=lambda room: room.used_at)
             short = excess + spare_bytes - sum(room.bytes for room in idle)
@@ -166,12 +170,14 @@ class Cache:
                     "of running jobs"
                 )
             self._promised = promised
+            self._taken_max = sum(room.bytes for room in rooms) + _with_names(promised)
             for room in idle:
                 if excess <= 0:
                     return
                 shutil.rmtree(room.path)
                 self.dropped += 1
                 excess -= room.bytes
+                self._taken_max -= room.bytes
 
     def withdraw(self, key: str) -> None:
         """The promise is kept, or no longer wanted."""
@@ -185,6 +191,20 @@ class Cache:
             rooms.sort(key=lambda room: (-room.used_at, room.path.name))
             whole = (room.path.name for room in rooms if Entry(room.path).whole)
             return tuple(islice(whole, count_max))
+
+    def _surely_fits(self, key: str, promised: dict[str, int], spare_bytes: int) -> bool:
+        """Whether it fits beside all that was promised since somebody looked at every file.
+
+        So that what consists of many small files does not look at all of them for each.
+        """
+        more = ENTRY_BYTES + promised[key] - self._promised.get(key, 0)
+        taken_max = self._taken_max + max(0, more)
+        free = shutil.disk_usage(self._directory).free
+        coming = _with_names(promised) + spare_bytes + self._free_bytes_min
+        if taken_max + spare_bytes > self._bytes_max or coming > free:
+            return False
+        self._taken_max = taken_max
+        return True
 
     def _rooms(self) -> list[_Room]:
         return [self._room(path) for path in self._directory.iterdir()]
@@ -208,3 +228,7 @@ class Cache:
         by_bound = sum(kept.values()) + coming - self._bytes_max
         free = shutil.disk_usage(self._directory).free
         return max(by_bound, coming + self._free_bytes_min - free)
+
+
+def _with_names(promised: dict[str, int]) -> int:
+    return sum(ENTRY_BYTES + bytes for bytes in promised.values())

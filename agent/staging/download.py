@@ -12,6 +12,7 @@ import re
 
 from agent.clock import boot_id
 from agent.staging.cache import Cache, Entry, Origin
+from agent.staging.disk_files import FileAnswer
 from agent.staging.interrupt import Interrupt
 from agent.staging.pace import Pace
 from agent.staging.refusals import StagingRefused, unreachable
@@ -21,7 +22,7 @@ from agent.staging.values import Limits, Progress, UrlSource
 
 PROMISE_BYTES = 64 * 1024 * 1024  # asked ahead while the server does not say how much comes
 PROGRESS_BYTES = 4 * 1024 * 1024  # between two words of progress
-Answered = Answer | SftpAnswer
+Answered = Answer | SftpAnswer | FileAnswer
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _LATER = (408, 425, 429)  # and all of 5xx
 

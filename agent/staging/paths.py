@@ -25,7 +25,7 @@ def link_path(source: PathSource, roots: Sequence[Path], directory: Path) -> Non
 
     Raises StagingRefused: "DataRefused", "DataMissing"; OSError of `directory` as it comes.
     """
-    target = _allowed(source, roots)
+    target = allowed_path(source, roots)
     place = directory / source.name
     try:
         place.symlink_to(target)
@@ -40,7 +40,7 @@ def copy_path(
     source: PathSource, roots: Sequence[Path], place: Path, sha256: str, end: Interrupt
 ) -> None:
     """Make `place` a copy of a file of this site. Raises StagingRefused, OSError."""
-    copy_checked(_allowed(source, roots), place, sha256, end)
+    copy_checked(allowed_path(source, roots), place, sha256, end)
 
 
 def copy_checked(origin: Path, place: Path, sha256: str, end: Interrupt) -> None:
@@ -62,8 +62,11 @@ def copy_checked(origin: Path, place: Path, sha256: str, end: Interrupt) -> None
         )
 
 
-def _allowed(source: PathSource, roots: Sequence[Path]) -> Path:
-    """The resolved path. What lies outside the roots is refused whether it exists or not."""
+def allowed_path(source: PathSource, roots: Sequence[Path]) -> Path:
+    """The resolved path. What lies outside the roots is refused whether it exists or not.
+
+    Raises StagingRefused.
+    """
     target = Path(os.path.realpath(source.path))
     if not any(target.is_relative_to(os.path.realpath(root)) for root in roots):
         raise StagingRefused(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from agent.staging.cache import Cache
 from agent.staging.download import Download
@@ -81,10 +82,11 @@ class _Pull:
 class Pulls:
     """All downloads of a site."""
 
-    def __init__(self, cache: Cache, limits: Limits) -> None:
+    def __init__(self, cache: Cache, limits: Limits, roots: Sequence[Path] = ()) -> None:
+        """`roots`: below which file URLs are read."""
         self._cache = cache
         self._limits = limits
-        self._transport = Transport(limits)
+        self._transport = Transport(limits, roots)
         self._pulls: dict[str, _Pull] = {}
         self._turns = asyncio.Semaphore(limits.downloads_max)
         self._turns_ahead = asyncio.Semaphore(limits.downloads_ahead_max)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from agent.staging.conditions import said_of
 from agent.staging.interrupt import Interrupt
 from agent.staging.refusals import StagingRefused
 from suan.errors import Category, InvalidRequest
@@ -26,7 +26,6 @@ SCHEME = "sftp"
 PORT = 22
 CHUNK_BYTES = 1024 * 1024
 REQUEST_BYTES = 32 * 1024  # that every server answers at once
-_RANGE = re.compile(r"bytes=(\d+)-")
 
 
 class Broken(Exception):
@@ -162,19 +161,12 @@ def _answer(client: Any, path: str, headers: Mapping[str, str]) -> SftpAnswer:
         if not stat.S_ISREG(found.st_mode):
             return SftpAnswer(403, {}, None, 0)
         size, tag = found.st_size, f'"{found.st_size}-{found.st_mtime}"'
-        if headers.get("If-None-Match") == tag:
-            return SftpAnswer(304, {"ETag": tag}, None, 0)
-        wanted = _RANGE.fullmatch(headers.get("Range", ""))
-        same = headers.get("If-Range", tag) == tag
-        begin = int(wanted[1]) if wanted and same else 0
-        if begin and begin >= size:
-            return SftpAnswer(416, {"Content-Range": f"bytes */{size}"}, None, 0)
-        said = {"ETag": tag}
-        if begin:
-            said["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
+        said = said_of(size, tag, headers)
+        if not said.has_body:
+            return SftpAnswer(said.status, said.headers, None, 0)
         file = client.open(path, "rb")
-        file.seek(begin)
-        return SftpAnswer(206 if begin else 200, said, file, size - begin)
+        file.seek(said.begin)
+        return SftpAnswer(said.status, said.headers, file, size - said.begin)
     except FileNotFoundError:
         return SftpAnswer(404, {}, None, 0)
     except PermissionError:

@@ -13,12 +13,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from agent.staging import sftp
 from agent.staging.refusals import StagingRefused
 from agent.staging.s3 import SCHEME
-from agent.staging.values import PathSource, Source, UrlSource
+from agent.staging.values import ManifestSource, PathSource, Source, UrlSource
 from suan.models import Input
 
 DATASET = "ds://"
 NAME_BYTES_MAX = 255
 _CHECKSUM = re.compile(r"sha256=([0-9A-Fa-f]{64})")
+_MANIFEST = re.compile(r"manifest=([0-9a-f]{64})")
 _PRINTABLE = re.compile(r"[!-~]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -50,12 +51,13 @@ def plan(inputs: Sequence[Input], locations: Mapping[str, str]) -> tuple[Source,
 
 def _source(wish: str, locations: Mapping[str, str]) -> Source:
     if wish.startswith(DATASET):
-        name = _name(wish.removeprefix(DATASET).partition("@")[0], wish)
-        location = locations.get(name, "")
+        dataset = wish.removeprefix(DATASET)  # its tenant and its version are part of its name
+        name = _name(dataset.rpartition("/")[2].partition("@")[0], wish)
+        location = locations.get(dataset, "")
         if not location:
             raise StagingRefused(
                 "DataUnknown",
-                f"nobody said where dataset {name!r} can be read",
+                f"nobody said where dataset {dataset!r} can be read",
                 "`suan dataset list` shows the datasets; `suan dataset put` registers one",
             )
         return located(name, location)
@@ -71,11 +73,17 @@ def located(name: str, location: str) -> Source:
     if location.startswith("/"):
         return PathSource(name, _path(location))
     parts = _split(location)
-    if parts.scheme in ("http", "https") or _is_object(parts):
-        return _url(name, parts)
-    plain = parts.netloc in ("", "localhost") and not parts.query and not parts.fragment
-    if parts.scheme == "file" and plain and parts.path.startswith("/"):
-        return PathSource(name, _path(unquote(parts.path)))
+    listed = _MANIFEST.fullmatch(parts.fragment)
+    bare = parts._replace(fragment="") if listed else parts
+    plain = bare.netloc in ("", "localhost") and not bare.query and not bare.fragment
+    here = bare.scheme == "file" and plain and bare.path.startswith("/")
+    if listed and here:
+        return ManifestSource(name, f"file://{bare.path}", listed[1])
+    if here:
+        return PathSource(name, _path(unquote(bare.path)))
+    if bare.scheme in ("http", "https") or _is_object(bare):
+        found = _url(name, bare)
+        return ManifestSource(name, found.url, listed[1]) if listed else found
     hint = "register a path that begins with '/', or an http, https, s3, sftp or file URL"
     raise _unsupported(location, f"dataset {name!r} cannot be read from there", hint)
 

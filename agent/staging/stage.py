@@ -20,27 +20,34 @@ from typing import Any, TypeVar
 
 from agent.staging.cache import Cache
 from agent.staging.interrupt import Interrupt
+from agent.staging.manifest import Manifest, ManifestUnreadable
 from agent.staging.paths import copy_checked, copy_path, link_path
 from agent.staging.pulls import Pulls
 from agent.staging.refusals import StagingRefused, disk_refusal
 from agent.staging.sources import located, plan
 from agent.staging.tally import Tally
-from agent.staging.values import Limits, PathSource, Progress, UrlSource
+from agent.staging.trees import base_of, bring_files, make_links, read_manifest
+from agent.staging.values import Limits, ManifestSource, PathSource, Progress, UrlSource
 from suan.models import Input
 
 FILE_SECONDS = 30.0  # for one step on a file system that may be a network's
 FILE_THREADS = 4
+BUILDING = ".suan-new"  # in a data directory: directories that are not whole yet
 
 T = TypeVar("T")
+
+
+def _unheard(done: int, total: int) -> None:
+    """Progress that nobody is told of."""
 
 
 class Staging:
     """Stages the inputs of one site's runs; belongs to one event loop.
 
-    A native job finds input `ds://<name>[@version]` at `$SUAN_DATA_DIR/<name>`, and a plain
-    URL under its last path segment. All of it is for reading: a dataset of the site appears
-    as a symbolic link to the one copy that everybody uses, a download as a read-only file
-    that other jobs share.
+    A native job finds input `ds://[<tenant>/]<name>[@version]` at `$SUAN_DATA_DIR/<name>`, and
+    a plain URL under its last path segment. All of it is for reading: a dataset of the site
+    appears as a symbolic link to the one copy that everybody uses, a download as a read-only
+    file that other jobs share, and what a manifest lists as a directory of such files.
     """
 
     def __init__(
@@ -56,7 +63,7 @@ class Staging:
         self._directory = cache_directory
         self._roots = tuple(roots)
         self._cache = Cache(cache_directory, limits.cache_bytes_max, limits.free_bytes_min)
-        self._pulls = Pulls(self._cache, limits)
+        self._pulls = Pulls(self._cache, limits, self._stores)
         self._downloads_per_job_max = limits.downloads_per_job_max
         self.bytes_max = limits.cache_bytes_max
         # Of its own: a file system that hangs takes no thread from the rest of the agent.
@@ -68,7 +75,7 @@ class Staging:
         inputs: Sequence[Input],
         locations: Mapping[str, str],
         directory: Path,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = _unheard,
     ) -> None:
         """Make all inputs readable in `directory`; `locations`: dataset -> path or URL.
 
@@ -84,37 +91,38 @@ class Staging:
                     await self._link(source, directory)
             tally = Tally(progress)
             fetches = [
-                partial(self._fetch, source, directory / source.name, tally.part(source.name))
+                partial(self._bring, source, directory, tally.part(source.name))
                 for source in sources
-                if isinstance(source, UrlSource)
+                if not isinstance(source, PathSource)
             ]
             await _together(fetches, self._downloads_per_job_max)
 
     async def bring(self, location: str, bytes_per_second: float) -> None:
         """Fill the cache with what a job will read from `location`; 0: no rate is set.
 
-        A path of this site needs nothing. Gives way to jobs in all things. Raises
-        StagingRefused; when it is cancelled, what it brought is kept for the next try.
+        A path of this site needs nothing, and what a manifest lists is not brought. Gives way to
+        jobs in all things. Raises StagingRefused; when it is cancelled, what it brought is kept.
         """
         source = located("data", location)
-        if isinstance(source, PathSource):
+        if not isinstance(source, UrlSource):
             return
         with _disk(), self._cache.hold(source.key):
             await self._on_files(self._directory, lambda: _make(self._directory))
-            await self._pulls.pull(source, lambda done, total: None, bytes_per_second)
+            await self._pulls.pull(source, _unheard, bytes_per_second)
 
     async def fetch(
         self,
         location: str,
         sha256: str,
         place: Path,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = _unheard,
     ) -> None:
         """Make `place` a file of the caller's own, with what is read from `location`.
 
         Raises StagingRefused; when it is cancelled, what a download brought is kept.
         """
         source = located("checkpoint", location)
+        assert not isinstance(source, ManifestSource)
         end = Interrupt()
         with _disk():
             await self._on_files(self._directory, lambda: _make(self._directory))
@@ -172,6 +180,34 @@ class Staging:
     async def _link(self, source: PathSource, directory: Path) -> None:
         where = Path(source.path)
         await self._on_files(where, lambda: link_path(source, self._roots, directory))
+
+    async def _bring(
+        self, source: UrlSource | ManifestSource, directory: Path, progress: Progress
+    ) -> None:
+        place = directory / source.name
+        if isinstance(source, UrlSource):
+            await self._fetch(source, place, progress)
+        elif not await self._on_files(place, lambda: _is_built(place)):
+            await self._bring_tree(source, place, progress)
+
+    async def _bring_tree(self, source: ManifestSource, place: Path, progress: Progress) -> None:
+        """A directory of links to files of the cache; after a crash the rest of them."""
+        building = place.parent / BUILDING / place.name / source.sha256
+        listing = building.with_suffix(".json")
+        await self._on_files(building, lambda: _make(building))
+        await self._fetch_file(source.url, source.sha256, listing, _unheard)
+        try:
+            manifest = await read_manifest(listing)
+            base = base_of(manifest, source.url)
+        except ManifestUnreadable as error:
+            message = f"the manifest at {source.url.partition('?')[0]} cannot be used: {error}"
+            hint = "see what lies there, and who can write to it"
+            raise StagingRefused("DataCorrupt", message, hint) from error
+        await bring_files(manifest, base, building, self._fetch_file, progress)
+        await self._on_files(place, lambda: _put_in_place(manifest, building, listing, place))
+
+    async def _fetch_file(self, url: str, sha256: str, place: Path, progress: Progress) -> None:
+        await self._fetch(UrlSource(place.name, url, sha256), place, progress)
 
     async def _fetch(self, source: UrlSource, place: Path, progress: Progress) -> None:
         if await self._on_files(place, lambda: _is_staged(place, self._directory)):
@@ -242,6 +278,21 @@ def _is_staged(place: Path, cache_directory: Path) -> bool:
     if place.parent.stat().st_dev != cache_directory.stat().st_dev:
         raise OSError(errno.EXDEV, "not on the disk of the cache", str(place.parent))
     return place.is_file() and not place.is_symlink()
+
+
+def _is_built(place: Path) -> bool:
+    """Whether a directory is there already, from before a crash."""
+    return place.is_dir() and not place.is_symlink()
+
+
+def _put_in_place(manifest: Manifest, building: Path, listing: Path, place: Path) -> None:
+    make_links(manifest, building)
+    place.unlink(missing_ok=True)  # a link of another wish
+    building.rename(place)
+    listing.unlink()
+    building.parent.rmdir()
+    with contextlib.suppress(OSError):  # others are being built
+        building.parent.parent.rmdir()
 
 
 def _remove(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """HTTP for downloads and for the site's store: few redirects, and no way into private networks.
 
-One request, one answer, in the calling thread. Raises Unreachable for what another try may
+What other servers and this site's disks have is told of in the same way. One request, one
+answer, in the calling thread. Raises Unreachable for what another try may
 mend and StagingRefused for what it will not. Knows neither files nor the cache.
 """
 
@@ -11,13 +12,14 @@ import http.client
 import ipaddress
 import ssl
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from agent.staging import sftp
+from agent.staging import disk_files, sftp
 from agent.staging.interrupt import Interrupt
 from agent.staging.refusals import StagingRefused
 from agent.staging.s3 import SCHEME
@@ -62,15 +64,24 @@ class Answer:
 class Transport:
     """Asks servers, by the limits of one site. May be shared by threads."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, roots: Sequence[Path] = ()) -> None:
+        """`roots`: below which file URLs are read."""
         self._limits = limits
+        self._roots = tuple(roots)
         self._context = ssl.create_default_context()
 
     @contextlib.contextmanager
     def get(
         self, url: str, headers: Mapping[str, str], interrupt: Interrupt
-    ) -> Iterator[Answer | sftp.SftpAnswer]:
+    ) -> Iterator[Answer | sftp.SftpAnswer | disk_files.FileAnswer]:
         """The answer to GET. Raises Unreachable, StagingRefused."""
+        if url.startswith(f"{disk_files.SCHEME}:"):
+            try:
+                with disk_files.get(url, headers, self._roots) as here:
+                    yield here
+            except disk_files.Unread as error:
+                raise Unreachable(str(error)) from error
+            return
         if url.startswith(f"{sftp.SCHEME}:"):
             account, idle_seconds = self._sftp_account(url), self._limits.idle_seconds
             try:

@@ -52,7 +52,7 @@ class UrlSource:
     """One file behind an HTTP address."""
 
     name: str  # in the run's data directory
-    url: str  # http, https, s3 or sftp, without fragment
+    url: str  # http, https, s3, sftp or file, without fragment
     sha256: str = ""  # lower case; "": not stated
 
     @property
@@ -68,4 +68,13 @@ class UrlSource:
         return self.url.partition("?")[0]
 
 
-Source = PathSource | UrlSource
+@dataclass(frozen=True, slots=True)
+class ManifestSource:
+    """A directory: the files that a manifest lists, which lie beside it."""
+
+    name: str  # in the run's data directory
+    url: str  # of the manifest: http, https, s3, sftp or file, without fragment
+    sha256: str  # of the manifest, lower case
+
+
+Source = PathSource | UrlSource | ManifestSource

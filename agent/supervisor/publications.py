@@ -11,7 +11,6 @@ from agent.supervisor.messages import Publish
 from agent.supervisor.outcomes import CANCELLED, SUPERSEDED, outcome_of
 from agent.supervisor.values import Attempt, Failure, Settings, Task, TaskOutput
 
-DATASET = "ds://"
 OUTPUTS_MAX = 64  # of one job
 ABANDONED = (CANCELLED, SUPERSEDED)  # reasons to stop after which nothing is published
 
@@ -27,7 +26,7 @@ def publication_of(attempt: Attempt, exit: Exit, settings: Settings) -> Publish 
     outputs = tuple(
         output
         for output in attempt.outputs
-        if (succeeded or output.always) and (output.destination or settings.has_store)
+        if (succeeded or output.always) and (output.store or settings.has_store)
     )
     return Publish(exit, outputs, checkpoint) if outputs or checkpoint else None
 
@@ -35,9 +34,11 @@ def publication_of(attempt: Attempt, exit: Exit, settings: Settings) -> Publish 
 def destination_refusal(task: Task, settings: Settings) -> Failure | None:
     """Whether the site can publish all that the job wants published, where it wants it."""
     if len(task.outputs) > OUTPUTS_MAX:
-        return _unsupported(f"a job has at most {OUTPUTS_MAX} outputs; pack them together")
-    if any(each.destination.startswith(DATASET) for each in task.outputs):
-        return _unsupported("datasets cannot be written; name a URL, or leave `dest` out")
+        message = f"a job has at most {OUTPUTS_MAX} outputs; pack them together"
+        return Failure("user", "OutputUnsupported", message)
+    if not settings.has_store and any(each.becomes_dataset for each in task.outputs):
+        message = "the site has no store to keep the datasets in that the job writes"
+        return Failure("policy", "StoreMissing", message)
     refused = next((each for each in task.outputs if not _allowed(each, settings)), None)
     if refused is None:
         return None
@@ -45,12 +46,8 @@ def destination_refusal(task: Task, settings: Settings) -> Failure | None:
     return Failure("policy", "SiteRuleRefused", message)
 
 
-def _unsupported(message: str) -> Failure:
-    return Failure("user", "OutputUnsupported", message)
-
-
 def _allowed(output: TaskOutput, settings: Settings) -> bool:
-    wish = output.destination
+    wish = output.store
     if not wish:  # the site's store, or its own disk where it has none
         return True
     if "/../" in f"{wish}/" or "%2e" in wish.lower():

@@ -14,6 +14,8 @@ from math import inf
 from agent.backends import Launch, LeaseClass, NodeShare
 from scheduler.model import Slice
 
+DATASET = "ds://"
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -88,8 +90,17 @@ class TaskOutput:
     """What a task writes below its output directory, and where it is to be published."""
 
     path: str
-    destination: str = ""  # a URL; "": the site's own store
+    destination: str = ""  # a URL, or `ds://<dataset>`; "": the site's own store
     always: bool = False  # also when it fails
+
+    @property
+    def becomes_dataset(self) -> bool:
+        return self.destination.startswith(DATASET)
+
+    @property
+    def store(self) -> str:
+        """The URL that it is published to; "": the site's own store, where datasets go too."""
+        return "" if self.becomes_dataset else self.destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +301,8 @@ class Settings:
 
 
 # The versions of the session's protocol that this agent speaks.
-PROTOCOL_MIN, PROTOCOL_MAX = 1, 2  # 2: brings back what `Grant.restore` names
+# 2: brings back what `Grant.restore` names; 3: datasets are written, and read by manifests
+PROTOCOL_MIN, PROTOCOL_MAX = 1, 3
 
 NEVER = inf  # a lease that time does not end
 LONG_AGO = -inf  # a lease's end of which only this is known: it has passed

@@ -89,6 +89,7 @@ class SiteProfile:
     checkpoint_gb_per_second: float = 0.0
     egress_yuan_per_gb: float = 0.0
     runs_images: bool = False
+    has_store: bool = False
     tenants_allowed: tuple[str, ...] = ()
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0
@@ -231,6 +232,7 @@ def _facts(profile: SiteProfile, send: SendCapacity) -> site_pb2.SiteFacts:
         checkpoint_gb_per_second=profile.checkpoint_gb_per_second,
         egress_yuan_per_gb=profile.egress_yuan_per_gb,
         runs_images=profile.runs_images,
+        has_store=profile.has_store,
         tenants_allowed=profile.tenants_allowed,
         tenants_denied=profile.tenants_denied,
         time_limit_seconds_max=profile.time_limit_seconds_max,

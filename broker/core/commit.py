@@ -31,6 +31,7 @@ class Commit:
     site: str
     at: float  # wall seconds
     path: str = ""  # of outputs: as the job names it
+    dataset: str = ""  # which an output has become; "": none
 
     @property
     def order(self) -> tuple[int, int]:

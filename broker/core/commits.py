@@ -2,7 +2,8 @@
 
 A commit counts once. Of two checkpoints the one of the higher epoch is the later one, and
 within an epoch the one of the higher number: whatever comes late, and from wherever, never
-takes the place of a later one. Outputs count of the newest attempt alone.
+takes the place of a later one. Outputs count of the newest attempt alone; those that the job
+wants as datasets become them in the same transaction.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.core.commit import Commit, makes_sense
+from broker.core.datasets import publish
 from broker.core.ignored import Ignored, out_of_range
 from broker.core.messages import Report
 from broker.core.rows import Job
@@ -58,9 +60,10 @@ def _keep_output(tx: Transaction, job: Job, commit: Commit) -> None:
     kept = tuple(
         each for each in job.outputs if each.epoch == commit.epoch and each.number != commit.number
     )
-    if len(kept) < len(job.outputs) and commit in job.outputs:
+    if commit in (replace(each, dataset="") for each in job.outputs):
         tx.ignore(Ignored.REPORT_REPEATED)
     elif len(kept) >= OUTPUTS_MAX:
         tx.ignore(Ignored.NUMBER_OUT_OF_RANGE)
     else:
+        commit = publish(tx, job, commit)
         tx.put(replace(job, outputs=(*kept, commit), revision=tx.state.revision + 1))

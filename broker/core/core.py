@@ -12,6 +12,7 @@ from typing import Any
 from broker.core import (
     admin,
     commands,
+    datasets,
     dispatch,
     liveness,
     maintenance,
@@ -22,7 +23,7 @@ from broker.core import (
     submission,
 )
 from broker.core.command_messages import BeginCommand
-from broker.core.data_messages import CacheReport, StagingReport
+from broker.core.data_messages import CacheReport, DeleteDataset, StagingReport
 from broker.core.limits import Limits
 from broker.core.messages import (
     AnnounceMaintenance,
@@ -68,6 +69,7 @@ HANDLERS: dict[type, Callable[[Transaction, Any], Reply | None]] = {
     ConfirmDead: sites.on_confirm_dead,
     AnnounceMaintenance: maintenance.on_announce,
     PutRow: admin.on_put_row,
+    DeleteDataset: datasets.on_delete_dataset,
     Hello: reconcile.on_hello,
     Reconcile: reconcile.on_reconcile,
     Heartbeat: reconcile.on_heartbeat,

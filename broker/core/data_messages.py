@@ -1,6 +1,7 @@
-"""What a site's data plane says and is told: part of the closed sets of `messages`.
+"""What a site's data plane says and is told, and who removes datasets: part of the closed sets
+of `messages`.
 
-Soft on both sides: none of it decides what runs, only how soon.
+What the plane says is soft on both sides: none of it decides what runs, only how soon.
 """
 
 from __future__ import annotations
@@ -8,6 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KEYS_MAX = 1_000  # of one report; beyond, the rest is not known
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteDataset:
+    """`tenant` empty: an administrator's, who may remove any."""
+
+    name: str
+    tenant: str
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)

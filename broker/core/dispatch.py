@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.core.ahead import reachable
+from broker.core.datasets import foreign, is_manifest, may_read, regions_of
 from broker.core.lifecycle import JobEvent, JobState
-from broker.core.messages import PROTOCOL_RESTORES, Done, Grant, Proposals, Reply
+from broker.core.messages import (
+    PROTOCOL_DATASETS,
+    PROTOCOL_MIN,
+    PROTOCOL_RESTORES,
+    Done,
+    Grant,
+    Proposals,
+    Reply,
+)
 from broker.core.preempting import preempt
 from broker.core.presence import PoolUse, SitePresence
 from broker.core.prestaging import send_ahead, settle
 from broker.core.quotas import quotas_now
-from broker.core.rows import Attempt, Job
+from broker.core.rows import Attempt, Failure, Job
 from broker.core.transaction import Transaction
-from scheduler.model import Explanation, Placement, Verdict
+from scheduler.model import Explanation, Fetch, Placement, Verdict
 from scheduler.quotas import Quotas
 
 
@@ -38,8 +47,8 @@ def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:
     presence = tx.open_site(site_name)
     if presence is None or not _array_has_room(tx, job):
         return False
-    if job.checkpoint is not None and presence.protocol < PROTOCOL_RESTORES:
-        tx.hold_off(placement.pool, placement.slices)  # it would begin from nothing
+    data = tuple(_data_for(tx, job, site_name, placement.fetches))
+    if not _may_have(tx, job, presence, placement, data):
         return False
     pool = presence.pools.get(pool_name)
     if pool is None or not _offered(tx, pool, placement):
@@ -61,11 +70,41 @@ def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:
         placed_at=tx.now.wall,
         score=placement.score,
         fetches=placement.fetches,
+        regions=tuple(sorted(regions_of(tx, tx.spec_of(job)) or ())),
     )
     tx.change(job, JobEvent.PLACE, attempt)
     quotas.give(job.tenant, job.project, model, attempt.cards)
-    tx.grant(presence, _grant_message(tx, job, attempt, presence, pool_name))
+    tx.grant(presence, _grant_message(tx, job, attempt, presence, pool_name, data))
     return True
+
+
+def _may_have(
+    tx: Transaction,
+    job: Job,
+    presence: SitePresence,
+    placement: Placement,
+    data: tuple[tuple[str, str], ...],
+) -> bool:
+    """Whether the job's data may be at the site, and its agent knows what to do with them."""
+    spec = tx.spec_of(job)
+    if (refusal := foreign(job.tenant, spec)) is not None:  # it is older than the rule
+        tx.change(job, JobEvent.EXPIRE, failure=Failure("user", refusal.code, refusal.message))
+        return False
+    regions = regions_of(tx, spec)
+    if regions is not None and presence.facts.profile.region not in regions:
+        return False
+    if presence.protocol < _protocol_of(tx, job, data):
+        tx.hold_off(placement.pool, placement.slices)
+        return False
+    return True
+
+
+def _protocol_of(tx: Transaction, job: Job, data: tuple[tuple[str, str], ...]) -> int:
+    """The lowest version that an agent must speak to run it: another would begin a job anew
+    that has a state to go on from, and would not know what it is to read or to write."""
+    if tx.spec_of(job).writes or any("@" in name or is_manifest(place) for name, place in data):
+        return PROTOCOL_DATASETS
+    return PROTOCOL_RESTORES if job.checkpoint is not None else PROTOCOL_MIN
 
 
 def _offered(tx: Transaction, pool: PoolUse, placement: Placement) -> bool:
@@ -84,7 +123,12 @@ def _within_quota(
 
 
 def _grant_message(
-    tx: Transaction, job: Job, attempt: Attempt, presence: SitePresence, pool_name: str
+    tx: Transaction,
+    job: Job,
+    attempt: Attempt,
+    presence: SitePresence,
+    pool_name: str,
+    data: tuple[tuple[str, str], ...],
 ) -> Grant:
     spec = tx.spec_of(job)
     return Grant(
@@ -105,20 +149,20 @@ def _grant_message(
         array_id=job.array_id,
         array_index=job.array_index,
         preempted_count=sum(1 for a in job.attempts if a.outcome == "preempted"),
-        data=tuple(_data_for(tx, spec.demand.inputs, attempt)),
+        data=data,
         restore=job.checkpoint,
     )
 
 
 def _data_for(
-    tx: Transaction, names: tuple[str, ...], attempt: Attempt
+    tx: Transaction, job: Job, site: str, fetches: tuple[Fetch, ...]
 ) -> Iterator[tuple[str, str]]:
     """Where each dataset can be read: a copy at the site; else what its cache has, or is being
     sent; else one that others can reach, of these the one that is nearest by time."""
-    sources, ahead = {fetch.dataset: fetch.source for fetch in attempt.fetches}, tx.memory.ahead
-    for name in names:
-        dataset, site = tx.state.datasets.get(name), attempt.site
-        if dataset is None:
+    sources, ahead = {fetch.dataset: fetch.source for fetch in fetches}, tx.memory.ahead
+    for name in tx.spec_of(job).demand.inputs:
+        dataset = tx.state.datasets.get(name)
+        if dataset is None or not may_read(job.tenant, name):
             continue
         here = [each.path for each in dataset.replicas if each.site == site]
         copies = tuple(reachable(dataset))

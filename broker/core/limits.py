@@ -16,6 +16,7 @@ class Limits:
     tokens_max: int = 1_000
     approval_seconds: float = 72 * 3_600.0  # a request to join waits so long from its first use
     datasets_max: int = 10_000
+    datasets_per_tenant_max: int = 1_000  # that its jobs have written
     bundles_bytes_max: int = 256 << 20
     bundle_unused_seconds: float = 3_600.0  # one that no job names makes room after so long
     retention_seconds: float = 7 * 86_400.0  # of finished jobs

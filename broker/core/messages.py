@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from broker.core.command_messages import BeginCommand
 from broker.core.commit import Commit
-from broker.core.data_messages import CacheReport, Prestages, StagingReport
+from broker.core.data_messages import CacheReport, DeleteDataset, Prestages, StagingReport
 from broker.core.refusal import Refusal as Refusal
 from broker.core.rows import Bundle, Dataset, Failure, JoinToken, NetworkMap, Record, Spec, Tenant
 from scheduler.model import Explanation, Placement, Pool, Preemption, Prestaging, Round, Site, Slice
 
 # The versions of the session's protocol that this broker speaks. From 2 on an agent brings back
-# the committed state of a job before it starts it.
-PROTOCOL_MIN, PROTOCOL_RESTORES, PROTOCOL_MAX = 1, 2, 2
+# the committed state of a job before it starts it, from 3 on it writes datasets and reads them.
+PROTOCOL_MIN, PROTOCOL_RESTORES, PROTOCOL_DATASETS, PROTOCOL_MAX = 1, 2, 3, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +289,7 @@ Event = (
     | ConfirmDead
     | AnnounceMaintenance
     | PutRow
+    | DeleteDataset
     | Hello
     | Reconcile
     | Heartbeat

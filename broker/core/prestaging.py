@@ -22,6 +22,7 @@ from broker.core.data_messages import (
     Prestages,
     StagingReport,
 )
+from broker.core.datasets import is_manifest
 from broker.core.ignored import Ignored, out_of_range
 from broker.core.limits import Limits
 from broker.core.presence import SitePresence
@@ -55,7 +56,7 @@ def _sent(tx: Transaction, presence: SitePresence, dataset: Dataset, source: str
     known = ahead.at(site).get(dataset.name)
     if known is not None:
         return Sent(known.wanted, known.location, until)
-    copies = tuple(reachable(dataset))
+    copies = tuple(each for each in reachable(dataset) if not is_manifest(each[1]))
     location = next((path for at, path in copies if at == source), "")
     if ahead.held_off.get((site, key_of(location)), 0.0) > tx.now.elapsed:
         return None

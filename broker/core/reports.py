@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.core.commits import on_commit
+from broker.core.datasets import unwritten
 from broker.core.ignored import WALL_MAX, Ignored, out_of_range
 from broker.core.learned import learn
 from broker.core.lifecycle import (
@@ -134,7 +135,7 @@ def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
     if report.outcome == "succeeded" and job.state is JobState.PLACED:
         job = _start(tx, job, attempt, report.at)
         attempt = job.attempts[-1]
-    report = told(job, attempt, report)
+    report = _with_datasets(tx, job, attempt, told(job, attempt, report))
     ended = _ended(job, attempt, report)
     if job.state is JobState.CANCELLING:
         tx.change(job, JobEvent.ATTEMPT_END, ended, job.failure)
@@ -146,6 +147,12 @@ def end_attempt(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> 
     tx.change(job, event, ended, failure)
     if event is JobEvent.SUCCEED:
         learn(tx, job, ended)
+
+
+def _with_datasets(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> Report:
+    """A success without the datasets that the job was to write is none."""
+    failure = unwritten(tx, job, attempt) if report.outcome == "succeeded" else None
+    return report if failure is None else replace(report, outcome="failed", failure=failure)
 
 
 def _ended(job: Job, attempt: Attempt, report: Report) -> Attempt:
@@ -169,7 +176,8 @@ def _reject(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None
 def _apply_late(tx: Transaction, job: Job, attempt: Attempt, report: Report) -> None:
     """The success of an attempt given up for lost counts while no other was granted."""
     waits = job.state is JobState.QUEUED and attempt.outcome == "lost"
-    if waits and report.kind == "ended" and report.outcome == "succeeded":
+    succeeded = report.kind == "ended" and report.outcome == "succeeded"
+    if waits and succeeded and unwritten(tx, job, attempt) is None:
         found = replace(attempt, outcome="succeeded", ended_at=report.at, failure=None)
         tx.change(job, JobEvent.RECOVER, found)
     else:

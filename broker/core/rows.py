@@ -55,6 +55,7 @@ class Attempt:
     yielding: Yielding | None = None
     fetches: tuple[Fetch, ...] = ()  # inputs that come from other sites
     released_at: float = 0.0  # its run is over and its cards are free, while its outputs go out
+    regions: tuple[str, ...] = ()  # which what it was told to read may not leave; empty: any
 
     @property
     def cards(self) -> int:
@@ -151,6 +152,7 @@ class Spec:
     lease_seconds: float = 600.0
     parallel_max: int = 0  # of an array; 0: no limit
     bundle_sha256: str = ""  # of the archive that it unpacks, if any
+    writes: tuple[tuple[str, str], ...] = ()  # (path of an output, dataset that it becomes)
 
     @property
     def key(self) -> str:
@@ -274,7 +276,7 @@ class Replica:
 class Dataset:
     """A named body of data and the sites that hold a whole copy."""
 
-    name: str
+    name: str  # <tenant>/<name>: that tenant's; without a slash: the federation's
     size_bytes: int
     replicas: tuple[Replica, ...] = ()
     regions_allowed: tuple[str, ...] = ()
@@ -282,6 +284,11 @@ class Dataset:
     @property
     def key(self) -> str:
         return f"dataset/{self.name}"
+
+    @staticmethod
+    def tenant_of(name: str) -> str:
+        """Whose dataset that is; "": the federation's."""
+        return name.rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ class State:
         self.array_live: dict[str, int] = {}  # array id -> live attempts
         self.bundle_uses: dict[str, int] = {}  # bundle -> specs that name it
         self.bundle_bytes = 0
+        self.datasets_of: dict[str, int] = {}  # tenant -> datasets that its jobs have written
         self._tables: dict[str, dict[str, Any]] = {  # by the kind that begins a key
             "site": self.sites,
             "token": self.tokens,
@@ -159,8 +160,8 @@ class State:
             self.audit_seq, self.audit_hash = row.seq, row.hash
         else:
             kind, _, name = row.key.partition("/")
-            self._count_bundle(self._tables[kind].get(name), -1)
-            self._count_bundle(row, +1)
+            self._count(self._tables[kind].get(name), -1)
+            self._count(row, +1)
             self._tables[kind][name] = row
             if isinstance(row, Tenant):
                 self.entitlements[name] = _entitlements(row)
@@ -177,12 +178,15 @@ class State:
             tenant, _, project = name.partition("/")
             self.usages.pop((tenant, project), None)
         elif kind in self._tables:
-            self._count_bundle(self._tables[kind].pop(name, None), -1)
+            self._count(self._tables[kind].pop(name, None), -1)
             if kind == "tenant":
                 self.entitlements.pop(name, None)
 
-    def _count_bundle(self, row: Row | None, sign: int) -> None:
-        if isinstance(row, Bundle):
+    def _count(self, row: Row | None, sign: int) -> None:
+        if isinstance(row, Dataset):
+            tenant = row.tenant_of(row.name)
+            self.datasets_of[tenant] = self.datasets_of.get(tenant, 0) + sign
+        elif isinstance(row, Bundle):
             self.bundle_bytes += sign * len(row.data)
         elif isinstance(row, Spec) and row.bundle_sha256:
             sha256 = row.bundle_sha256

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from broker.core.datasets import crowded, foreign
 from broker.core.lifecycle import JobEvent, JobState
 from broker.core.messages import (
     Accepted,
@@ -40,7 +41,12 @@ def on_submit(tx: Transaction, event: Submit) -> Reply:
             results.append(_again(known, item, event.tenant))
             continue
         spec = specs[item.spec_sha256]
-        refusal = _room(tx, event.tenant) or _short_lease(tx, spec)
+        refusal = (
+            _room(tx, event.tenant)
+            or _short_lease(tx, spec)
+            or foreign(event.tenant, spec)
+            or crowded(tx, event.tenant, spec)
+        )
         if refusal is not None:
             results.append(Refused(item.job_id, refusal))
             continue

@@ -8,13 +8,15 @@ from math import inf
 from typing import Any
 
 from broker import pki
+from broker.core.data_messages import DeleteDataset
 from broker.core.messages import Approve, CreateToken, Done, PutRow
-from broker.core.rows import JoinToken
+from broker.core.rows import Dataset, JoinToken
 from broker.leader import Port
 from broker.queries import GetCarried, GetPending, ListAudit, ListSites, SiteView, Table
 from broker.services import sites_wire
 from broker.services.answers import Context, granted, unary
 from broker.services.auth import principal_of
+from broker.services.roles import sees_dataset
 from broker.services.tenancy import verify_tenant
 from broker.services.upkeep import Upkeep
 from suan.errors import InvalidRequest, NotFound
@@ -23,6 +25,7 @@ from suan.identity.certificate import read_certificate
 from suan.v1 import admin_service_pb2
 
 AUDIT_PAGE_MAX = 1_000
+DATASET_CHARACTERS_MAX = 200  # of a name: tenant, name and version
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
 
@@ -137,7 +140,10 @@ class Admin(Upkeep):
 
     @unary
     async def PutDataset(self, request: Any, context: Context) -> Any:  # noqa: N802
-        _name(request.dataset.name, "dataset")
+        name, at, version = request.dataset.name.partition("@")
+        _name(name, "dataset")
+        if at:
+            _name(version, "version of a dataset")
         row = sites_wire.dataset_from_wire(request.dataset)
         if not row.replicas:
             raise InvalidRequest("a dataset needs a site that holds it", "", "NoReplica")
@@ -146,10 +152,17 @@ class Admin(Upkeep):
 
     @unary
     async def ListDatasets(self, request: Any, context: Context) -> Any:  # noqa: N802
-        rows = await self._port.read(Table("datasets"))
+        caller = principal_of(context)
+        rows: tuple[Dataset, ...] = await self._port.read(Table("datasets"))
         return admin_service_pb2.ListDatasetsResponse(
-            datasets=[sites_wire.dataset_to_wire(row) for row in rows]
+            datasets=[sites_wire.dataset_to_wire(row) for row in rows if sees_dataset(caller, row)]
         )
+
+    @unary
+    async def DeleteDataset(self, request: Any, context: Context) -> Any:  # noqa: N802
+        caller, name = principal_of(context), request.name[:DATASET_CHARACTERS_MAX]
+        granted(await self._port.post(DeleteDataset(name, caller.tenant, caller.uri)), Done)
+        return admin_service_pb2.DeleteDatasetResponse()
 
     @unary
     async def ListAudit(self, request: Any, context: Context) -> Any:  # noqa: N802

@@ -64,6 +64,7 @@ def commit_to_wire(commit: Commit) -> job_pb2.Commit:
         epoch=commit.epoch,
         site=commit.site,
         at=commit.at,
+        dataset=commit.dataset,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from broker.core.datasets import foreign
 from broker.core.messages import Cancel, Done, PutBundle, Results
 from broker.core.queue import class_key
 from broker.core.rows import Bundle, Job
@@ -162,6 +163,7 @@ class Jobs(jobs_service_pb2_grpc.JobsServicer):
     async def Plan(self, request: Any, context: Context) -> Any:  # noqa: N802
         caller = principal_of(context)
         spec = read_spec(request.spec)
+        granted(foreign(caller.tenant, spec) or Done(), Done)
         explanation = await self._port.plan(spec.demand, caller.tenant)
         return jobs_service_pb2.PlanResponse(
             explanation=jobs_wire.explanation_to_wire(explanation, 0.0)

@@ -1,7 +1,7 @@
 """What each role may do: the one table of methods, and the two questions of whose it is.
 
 Pure. What the table does not list, nobody may call; a servicer that hands out an object asks
-`sight_of_job` or `governs_site` about that object.
+`sight_of_job`, `sees_dataset` or `governs_site` about that object.
 """
 
 from collections.abc import Mapping, Set
@@ -9,6 +9,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from broker.core.datasets import may_read
+from broker.core.rows import Dataset
 from suan.identity.principal import Principal, Role
 
 _TENANTS: Final = frozenset({Role.USER, Role.TENANT_ADMIN})
@@ -59,6 +61,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "/suan.v1.Admin/ListTenants": _ADMIN | {Role.AUDITOR},
         "/suan.v1.Admin/PutDataset": _ADMIN,
         "/suan.v1.Admin/ListDatasets": _PEOPLE,
+        "/suan.v1.Admin/DeleteDataset": _TENANTS | _ADMIN,
         "/suan.v1.Admin/ListAudit": _ADMIN | {Role.AUDITOR},
         "/grpc.health.v1.Health/Check": _ANYBODY,
         "/grpc.health.v1.Health/Watch": _ANYBODY,
@@ -86,6 +89,12 @@ def sight_of_job(principal: Principal, tenant: str, sites: Set[str]) -> Sight:
         case Role.OPERATOR:
             return Sight.METADATA if principal.site in sites else Sight.NONE
     return Sight.NONE
+
+
+def sees_dataset(principal: Principal, dataset: Dataset) -> bool:
+    """Whether `principal` is told of a dataset: its own tenant's, and the federation's."""
+    everything = principal.role in (Role.ADMIN, Role.AUDITOR)
+    return everything or may_read(principal.tenant, dataset.name)
 
 
 def governs_site(principal: Principal, site: str) -> bool:

@@ -63,6 +63,7 @@ def facts_from_wire(site: str, message: site_pb2.SiteFacts) -> SiteFacts:
         tenants_denied=tuple(message.tenants_denied),
         time_limit_seconds_max=finite(message.time_limit_seconds_max),
         runs_images=message.runs_images,
+        has_store=message.has_store,
     )
     rules = tuple(rule[:RULE_CHARACTERS_MAX] for rule in message.rules[:RULES_MAX])
     return SiteFacts(profile, message.agent_version, message.backend, message.paused, rules)
@@ -80,6 +81,7 @@ def facts_to_wire(facts: SiteFacts) -> site_pb2.SiteFacts:
         checkpoint_gb_per_second=profile.checkpoint_gb_per_second,
         egress_yuan_per_gb=profile.egress_yuan_per_gb,
         runs_images=profile.runs_images,
+        has_store=profile.has_store,
         tenants_allowed=profile.tenants_allowed,
         tenants_denied=profile.tenants_denied,
         time_limit_seconds_max=profile.time_limit_seconds_max,

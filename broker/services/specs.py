@@ -6,6 +6,7 @@ catalogue; raises InvalidSpec with every problem.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
 
@@ -53,13 +54,21 @@ def _core_spec(digest: str, data: bytes, wish: JobSpec) -> Spec:
         lease_seconds=wish.lease.seconds or LEASE_SECONDS[wish.lease.lease_class],
         parallel_max=wish.array.parallel_max if wish.array else 0,
         bundle_sha256=wish.bundle.sha256 if wish.bundle else "",
+        writes=tuple(_written(wish)),
     )
+
+
+def _written(wish: JobSpec) -> Iterator[tuple[str, str]]:
+    """(path, dataset) of the outputs that become datasets."""
+    for item in wish.outputs:
+        if item.destination.startswith(DATASET_PREFIX):
+            yield item.path, item.destination.removeprefix(DATASET_PREFIX)
 
 
 def demand_of(wish: JobSpec) -> Demand:
     """What the scheduler needs to know of a job."""
     names = tuple(
-        item.source.removeprefix(DATASET_PREFIX).partition("@")[0]
+        item.source.removeprefix(DATASET_PREFIX)
         for item in wish.inputs
         if item.source.startswith(DATASET_PREFIX)
     )
@@ -89,6 +98,7 @@ def demand_of(wish: JobSpec) -> Demand:
         latency_ms_max=wish.where.latency_ms_max,
         deadline_at=wish.deadline_at,
         preemptible=wish.preemptible,
+        needs_store=any(_written(wish)),
     )
 
 

@@ -129,6 +129,7 @@ _CONVERTS: dict[type[Any], dict[str, Convert]] = {
         "state": AttemptState,
         "slices": partial(_records, Slice),
         "fetches": partial(_records, Fetch),
+        "regions": tuple,
         "failure": partial(_perhaps, Failure),
         "score": partial(_perhaps, Score),
         "yielding": partial(_perhaps, Yielding),

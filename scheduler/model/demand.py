@@ -102,6 +102,7 @@ class Demand:
     deadline_at: float = 0.0  # wall seconds by which it should have ended; 0: none
     preemptible: bool = True  # its attempts may be stopped for others, to go on elsewhere
     restore: Restore | None = None  # of a job that has run
+    needs_store: bool = False  # what it writes becomes datasets
 
 
 @dataclass(frozen=True, slots=True)

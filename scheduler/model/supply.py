@@ -107,6 +107,7 @@ class Site:
     tenants_denied: tuple[str, ...] = ()
     time_limit_seconds_max: float = 0.0  # 0: none
     runs_images: bool = False  # jobs may bring the container image in which they run
+    has_store: bool = False  # what jobs write there can become datasets
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -15,14 +16,17 @@ if TYPE_CHECKING:
 
 @click.group()
 def dataset() -> None:
-    """List or register datasets."""
+    """List, register or remove datasets."""
 
 
 @dataset.command("list")
 @formatted
 @connected
 def list_datasets(client: Client, output: Output) -> None:
-    """List the datasets and the sites that hold a whole copy."""
+    """List your organisation's datasets and the federation's, and the sites that hold them.
+
+    Those of an organisation are called TENANT/NAME and are written by its jobs.
+    """
     from suan.cli.output import Column
     from suan.views import Dataset
 
@@ -59,3 +63,18 @@ def put(
     replicas = tuple(Replica(site, path) for site, _, path in split)
     client.put_dataset(Dataset(name, total, replicas, regions))
     click.echo(f"✔ dataset {name} is registered", err=True)
+
+
+@dataset.command()
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@connected
+def remove(client: Client, name: str, yes: bool) -> None:
+    """Forget a dataset: your organisation's, or as an administrator any.
+
+    What lies in stores and at sites is not touched; jobs that read it already go on.
+    """
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Remove dataset {name}?", abort=True, err=True)
+    client.remove_dataset(name)
+    click.echo(f"✔ dataset {name} is removed", err=True)

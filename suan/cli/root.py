@@ -35,7 +35,7 @@ COMMANDS: Table = {
     "Federation": {
         "site": ("suan.cli.site:site", "Look after sites: join, drain, remove."),
         "network": ("suan.cli.network:network", "Show or replace the network model."),
-        "dataset": ("suan.cli.dataset:dataset", "List or register datasets."),
+        "dataset": ("suan.cli.dataset:dataset", "List, register or remove datasets."),
         "admin": ("suan.cli.admin:admin", "Found a federation, issue identities, audit."),
     },
     "This machine": {

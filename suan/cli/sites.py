@@ -67,6 +67,7 @@ def print_site(site: Site) -> None:
             length(longest) if longest else "",
         ),
         *(("rule", rule) for rule in facts.rules),
+        ("store", "outputs can become datasets" if facts.has_store else ""),
         ("only", ", ".join(facts.tenants_allowed)),
         ("not", ", ".join(facts.tenants_denied)),
         ("PUE", f"{facts.pue:g}" if facts.pue else ""),

@@ -30,7 +30,8 @@ def committed(commit: Commit) -> str:
     """Such as "1.2 GB in 12 files, try 2 at east, 2026-11-23 01:40, s3://b/…/manifest.json"."""
     files = "1 file" if commit.files == 1 else f"{commit.files} files"
     size, tried = amount(commit.size_bytes), f"try {commit.epoch} at {commit.site}"
-    return f"{size} in {files}, {tried}, {moment(commit.at)}, {commit.url}"
+    named = f"ds://{commit.dataset}, " if commit.dataset else ""
+    return f"{named}{size} in {files}, {tried}, {moment(commit.at)}, {commit.url}"
 
 
 def amount(size_bytes: int) -> str:

@@ -42,6 +42,10 @@ CONDITIONS = {
         "The site runs jobs natively, not in container images that they bring.",
         "Leave `image` out, or allow sites that run images.",
     ),
+    "StoreMissing": (
+        "An output is to become a dataset, and the site has no store to keep it in.",
+        "Allow sites with a store, or name a URL as its `dest`.",
+    ),
     "TooFewCards": (
         "The pool owns fewer cards than the job needs at once.",
         "Lower `num_nodes` or the cards per node.",

@@ -157,8 +157,8 @@ STAGING = {
         "`suan get` quotes the site; what was written is still there: `suan cp` reads it.",
     ),
     "OutputUnsupported": (
-        "No site can publish the job's outputs as its file says.",
-        "Name a URL that sites may write to, or leave `dest` out for the site's own store.",
+        "The job has more outputs than a site publishes.",
+        "Pack them together, 64 at most.",
     ),
     "OutputMissing": (
         "The job ended without writing an output that its file names.",

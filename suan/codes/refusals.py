@@ -123,5 +123,13 @@ ADMINISTRATION = {
         "Leave it out to wait for what runs, however long it takes.",
     ),
     "TooManySites": ("The federation has as many sites as it may have.", "Raise the limit."),
-    "TooManyDatasets": ("There are as many datasets as there may be.", "Raise the limit."),
+    "DatasetNotFound": ("No dataset has this name.", "See `suan dataset list`."),
+    "NotYourDataset": (
+        "What is called <tenant>/<name> is written, read and removed by that tenant alone.",
+        "Write `dest: ds://<your organisation>/<name>`; read your own, or the federation's.",
+    ),
+    "TooManyDatasets": (
+        "There are as many datasets as there may be, in all or of your organisation.",
+        "Remove what nobody reads any more: `suan dataset remove NAME`; or raise the limit.",
+    ),
 }

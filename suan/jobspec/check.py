@@ -53,7 +53,7 @@ _INPUT: _Rules = (
 )
 _OUTPUT: _Rules = (
     ("path", limits.PATH, False),
-    ("destination", limits.SOURCE, True),
+    ("destination", limits.DESTINATION, True),
     ("when", limits.WHENS, False),
     ("size_bytes", limits.SIZE_BYTES, True),
 )
@@ -161,6 +161,7 @@ def _data(found: _Findings, spec: JobSpec) -> None:
     for index, output in enumerate(spec.outputs[: limits.ENTRIES_MAX]):
         found.attributes(f"outputs[{index}]", output, _OUTPUT)
     found.apply("outputs", rules.verify_paths, spec.inputs, spec.outputs)
+    found.apply("outputs", rules.verify_destinations, spec.outputs)
 
 
 def _work(found: _Findings, work: Work) -> None:

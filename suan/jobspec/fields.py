@@ -187,12 +187,14 @@ PLACEMENT: Record[Where] = Record(
 
 SOURCE = text(limits.SOURCE)
 
+INPUT_HELP = "ds://<dataset> (yours: ds://<your organisation>/<name>) or a URL"
+
 INPUT: Either[draft.Source] = Either(
-    Scalar(_read_only, None, text_schema(limits.SOURCE), "ds://<dataset> or a URL"),
+    Scalar(_read_only, None, text_schema(limits.SOURCE), INPUT_HELP),
     Record(
         draft.Source,
         (
-            Field("source", SOURCE, "ds://<dataset> or a URL", required=True),
+            Field("source", SOURCE, INPUT_HELP, required=True),
             Field("mode", _same("ro", "rw"), "default: ro"),
         ),
     ),
@@ -205,7 +207,12 @@ OUTPUTS_HELP = (
 OUTPUT: Record[draft.Destination] = Record(
     draft.Destination,
     (
-        Field("dest", SOURCE, "a URL that its site may write to; default: the site's own store"),
+        Field(
+            "dest",
+            text(limits.DESTINATION),
+            "ds://<your organisation>/<name>: a dataset that your other jobs can read, or a URL "
+            "that its site may write to; default: the site's own store",
+        ),
         Field("when", _same("success", "always"), "default: success"),
         Field(
             "size",

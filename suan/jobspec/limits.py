@@ -176,6 +176,12 @@ PATH = TextRule(
     "a path on one line, without '..'",
 )
 SOURCE = TextRule(2_048, r"[a-z][a-z0-9+.-]*://[!-~]+", "'ds://<dataset>' or a URL")
+_LABEL = r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?"
+DESTINATION = TextRule(
+    2_048,
+    rf"(?!ds:)[a-z][a-z0-9+.-]*://[!-~]+|ds://{_LABEL}/{_LABEL}(@{_LABEL})?",
+    "'ds://<your organisation>/<dataset>' or a URL",
+)
 VARIABLE = TextRule(256, r"(?!SUAN_)[A-Za-z_][A-Za-z0-9_]*", "a variable name outside SUAN_*")
 VARIABLE_VALUE = TextRule(32 * 1024)
 FAILURE = TextRule(

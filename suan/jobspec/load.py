@@ -80,6 +80,7 @@ def _verify_together(draft: Draft, reader: Reader) -> None:
         apply("resources.accelerators", "num_nodes", CARDS.verify, cards)
     apply("secrets", "envs", rules.verify_names, draft.environment, draft.secrets)
     apply("outputs", "inputs", rules.verify_paths, draft.inputs, draft.outputs)
+    apply("outputs", "outputs", rules.verify_destinations, draft.outputs)
 
 
 def _report_none_left(reader: Reader) -> None:

@@ -5,9 +5,13 @@ Each raises Fault; whoever calls knows the place. Models and limits only.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from suan.jobspec import limits
 from suan.jobspec.limits import Fault
 from suan.models import ArrayRange, Input, Lease, Output, Topology, Where, Work
+
+DATASET = "ds://"
 
 
 def verify_array(array: ArrayRange) -> None:
@@ -88,3 +92,11 @@ def verify_paths(inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> None
     if both := sorted(read_only & {item.path.rstrip("/") for item in outputs}):
         message = f"the same path is a read-only input and an output: {', '.join(both)}"
         raise Fault("Contradiction", message, "use another path or mode: rw")
+
+
+def verify_destinations(outputs: tuple[Output, ...]) -> None:
+    """Refuses two outputs that would become the same dataset."""
+    names = Counter(item.destination for item in outputs if item.destination.startswith(DATASET))
+    if twice := sorted(name for name, count in names.items() if count > 1):
+        message = f"two outputs would become the same dataset: {', '.join(twice)}"
+        raise Fault("Contradiction", message, "name each dataset once")

@@ -125,6 +125,11 @@ class AdminStub:
                 request_serializer=suan_dot_v1_dot_admin__service__pb2.ListDatasetsRequest.SerializeToString,
                 response_deserializer=suan_dot_v1_dot_admin__service__pb2.ListDatasetsResponse.FromString,
                 _registered_method=True)
+        self.DeleteDataset = channel.unary_unary(
+                '/suan.v1.Admin/DeleteDataset',
+                request_serializer=suan_dot_v1_dot_admin__service__pb2.DeleteDatasetRequest.SerializeToString,
+                response_deserializer=suan_dot_v1_dot_admin__service__pb2.DeleteDatasetResponse.FromString,
+                _registered_method=True)
         self.ListAudit = channel.unary_unary(
                 '/suan.v1.Admin/ListAudit',
                 request_serializer=suan_dot_v1_dot_admin__service__pb2.ListAuditRequest.SerializeToString,
@@ -247,6 +252,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteDataset(self, request, context):
+        """Forget a dataset; what lies in stores and at sites is not touched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAudit(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -345,6 +357,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListDatasets,
                     request_deserializer=suan_dot_v1_dot_admin__service__pb2.ListDatasetsRequest.FromString,
                     response_serializer=suan_dot_v1_dot_admin__service__pb2.ListDatasetsResponse.SerializeToString,
+            ),
+            'DeleteDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDataset,
+                    request_deserializer=suan_dot_v1_dot_admin__service__pb2.DeleteDatasetRequest.FromString,
+                    response_serializer=suan_dot_v1_dot_admin__service__pb2.DeleteDatasetResponse.SerializeToString,
             ),
             'ListAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAudit,
@@ -839,6 +856,33 @@ class Admin:
             '/suan.v1.Admin/ListDatasets',
             suan_dot_v1_dot_admin__service__pb2.ListDatasetsRequest.SerializeToString,
             suan_dot_v1_dot_admin__service__pb2.ListDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suan.v1.Admin/DeleteDataset',
+            suan_dot_v1_dot_admin__service__pb2.DeleteDatasetRequest.SerializeToString,
+            suan_dot_v1_dot_admin__service__pb2.DeleteDatasetResponse.FromString,
             options,
             channel_credentials,
             insecure,

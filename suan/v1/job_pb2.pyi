@@ -302,7 +302,7 @@ class Attempt(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., site: _Optional[str] = ..., pool: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards: _Optional[int] = ..., num_nodes: _Optional[int] = ..., placed_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., staged_bytes: _Optional[int] = ..., staging_bytes: _Optional[int] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ("kind", "number", "path", "url", "sha256", "size_bytes", "files", "epoch", "site", "at")
+    __slots__ = ("kind", "number", "path", "url", "sha256", "size_bytes", "files", "epoch", "site", "at", "dataset")
     KIND_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -313,6 +313,7 @@ class Commit(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
     kind: str
     number: int
     path: str
@@ -323,7 +324,8 @@ class Commit(_message.Message):
     epoch: int
     site: str
     at: float
-    def __init__(self, kind: _Optional[str] = ..., number: _Optional[int] = ..., path: _Optional[str] = ..., url: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., files: _Optional[int] = ..., epoch: _Optional[int] = ..., site: _Optional[str] = ..., at: _Optional[float] = ...) -> None: ...
+    dataset: str
+    def __init__(self, kind: _Optional[str] = ..., number: _Optional[int] = ..., path: _Optional[str] = ..., url: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., files: _Optional[int] = ..., epoch: _Optional[int] = ..., site: _Optional[str] = ..., at: _Optional[float] = ..., dataset: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "name", "tenant", "project", "user", "state", "submitted_at", "finished_at", "attempts", "failure", "array_id", "array_index", "revision", "priority", "spec_sha256", "exit_code", "condition", "checkpoint", "outputs")

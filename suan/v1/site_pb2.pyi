@@ -64,7 +64,7 @@ class Pool(_message.Message):
     def __init__(self, name: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards_per_node: _Optional[int] = ..., cards_total: _Optional[int] = ..., cards_usable: _Optional[int] = ..., supernodes: _Optional[_Iterable[_Union[Supernode, _Mapping]]] = ..., cpus_per_node: _Optional[int] = ..., memory_gib_per_node: _Optional[float] = ..., yuan_per_card_hour: _Optional[float] = ..., utilisation: _Optional[float] = ..., linearity: _Optional[_Mapping[int, float]] = ..., raw_name: _Optional[str] = ..., time_limit_seconds_max: _Optional[float] = ..., releases: _Optional[_Iterable[_Union[Release, _Mapping]]] = ..., software: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SiteFacts(_message.Message):
-    __slots__ = ("city", "region", "pue", "grid_kg_per_kwh", "failures_per_card_day", "restart_seconds", "tenants_allowed", "tenants_denied", "time_limit_seconds_max", "agent_version", "backend", "paused", "rules", "checkpoint_gb_per_second", "egress_yuan_per_gb", "runs_images")
+    __slots__ = ("city", "region", "pue", "grid_kg_per_kwh", "failures_per_card_day", "restart_seconds", "tenants_allowed", "tenants_denied", "time_limit_seconds_max", "agent_version", "backend", "paused", "rules", "checkpoint_gb_per_second", "egress_yuan_per_gb", "runs_images", "has_store")
     CITY_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     PUE_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class SiteFacts(_message.Message):
     CHECKPOINT_GB_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     EGRESS_YUAN_PER_GB_FIELD_NUMBER: _ClassVar[int]
     RUNS_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    HAS_STORE_FIELD_NUMBER: _ClassVar[int]
     city: str
     region: str
     pue: float
@@ -97,7 +98,8 @@ class SiteFacts(_message.Message):
     checkpoint_gb_per_second: float
     egress_yuan_per_gb: float
     runs_images: bool
-    def __init__(self, city: _Optional[str] = ..., region: _Optional[str] = ..., pue: _Optional[float] = ..., grid_kg_per_kwh: _Optional[float] = ..., failures_per_card_day: _Optional[float] = ..., restart_seconds: _Optional[float] = ..., tenants_allowed: _Optional[_Iterable[str]] = ..., tenants_denied: _Optional[_Iterable[str]] = ..., time_limit_seconds_max: _Optional[float] = ..., agent_version: _Optional[str] = ..., backend: _Optional[str] = ..., paused: _Optional[bool] = ..., rules: _Optional[_Iterable[str]] = ..., checkpoint_gb_per_second: _Optional[float] = ..., egress_yuan_per_gb: _Optional[float] = ..., runs_images: _Optional[bool] = ...) -> None: ...
+    has_store: bool
+    def __init__(self, city: _Optional[str] = ..., region: _Optional[str] = ..., pue: _Optional[float] = ..., grid_kg_per_kwh: _Optional[float] = ..., failures_per_card_day: _Optional[float] = ..., restart_seconds: _Optional[float] = ..., tenants_allowed: _Optional[_Iterable[str]] = ..., tenants_denied: _Optional[_Iterable[str]] = ..., time_limit_seconds_max: _Optional[float] = ..., agent_version: _Optional[str] = ..., backend: _Optional[str] = ..., paused: _Optional[bool] = ..., rules: _Optional[_Iterable[str]] = ..., checkpoint_gb_per_second: _Optional[float] = ..., egress_yuan_per_gb: _Optional[float] = ..., runs_images: _Optional[bool] = ..., has_store: _Optional[bool] = ...) -> None: ...
 
 class Site(_message.Message):
     __slots__ = ("name", "state", "facts", "pools", "last_heard_at", "cards_leased", "attempts", "reason", "registered_at", "certificate_fingerprint", "drain_by")

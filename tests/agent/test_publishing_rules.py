@@ -108,11 +108,21 @@ def test_a_site_publishes_only_where_its_operator_said() -> None:
         assert said(step) == ([] if taken else [("rejected", "rejected", "SiteRuleRefused")])
 
 
-@pytest.mark.parametrize("outputs", [(TaskOutput("a", "ds://a"),), (TaskOutput("a"),) * 65])
-def test_what_no_site_publishes_fails_at_once(outputs: tuple[TaskOutput, ...]) -> None:
+def test_what_no_site_publishes_fails_at_once() -> None:
     site = Site(STORE)
     site.meet()
+    outputs = (TaskOutput("a"),) * 65
     assert said(site.give(grant(outputs=outputs))) == [("ended", "failed", "OutputUnsupported")]
+
+
+def test_a_dataset_goes_to_the_site_s_own_store() -> None:
+    model = TaskOutput("model", "ds://team-a/model")
+    site = at_work(outputs=(model,))
+    assert effects(site.tell(exited()), Publish) == [Publish(exited().exit, (model,), False)]
+    without = Site(Settings(destinations=("s3://team", "ds://team-a")))
+    without.meet()
+    step = without.give(grant(outputs=(model,)))
+    assert said(step) == [("rejected", "rejected", "StoreMissing")]
 
 
 def test_it_is_in_nobody_s_way_and_still_held() -> None:

@@ -22,15 +22,6 @@ from ssh_site import SshServer, needs_sshd, ssh_serving
 
 from agent.publishing import snapshots
 from agent.publishing.directory import DirectoryStore
-from agent.publishing.manifest import (
-    Entry,
-    Link,
-    Manifest,
-    ManifestUnreadable,
-    decode,
-    encode,
-    leads_inside,
-)
 from agent.publishing.restore import has_as_new, restore
 from agent.publishing.s3 import PART_BYTES, ObjectStore
 from agent.publishing.scan import scan
@@ -39,11 +30,21 @@ from agent.publishing.stores import Stores
 from agent.publishing.upload import Ending, Known, Place, Uploader
 from agent.staging import Limits, Staging, StagingRefused
 from agent.staging.interrupt import Interrupt
+from agent.staging.manifest import (
+    Entry,
+    Link,
+    Manifest,
+    ManifestUnreadable,
+    decode,
+    encode,
+    leads_inside,
+)
 from agent.staging.s3 import S3Store
 from agent.staging.transport import Transport
 from agent.supervisor.values import Commit
 from suan.errors import InvalidRequest
 from suan.job_commits import commit as commit_state
+from suan.models import Input
 
 BODY = random.Random(5).randbytes(100_000)
 JOB = "01a2-job"
@@ -162,6 +163,22 @@ async def test_a_tree_goes_out_and_comes_back(ground: Ground, tmp_path: Path) ->
     assert told[-1] == (2 * len(BODY), 2 * len(BODY))
     (place / "twin").write_bytes(b"it is the job's own now")
     assert [path.name for path in place.parent.iterdir()] == [JOB]
+
+
+async def test_outputs_are_read_as_a_dataset_from_every_store(
+    ground: Ground, tmp_path: Path
+) -> None:
+    made = await publish(
+        ground.open(), tree_in(tmp_path / "made"), Place(JOB, 1, "outputs", 1, "model")
+    )
+    reads = (Input("/model", "ds://team-a/model"),)
+    places = {"team-a/model": f"{made.url}#manifest={made.sha256}"}
+    async with ground.staging(tmp_path) as staging:
+        await staging.stage(reads, places, tmp_path / "data")
+    place = tmp_path / "data" / "model"
+    assert (place / "latest" / "算 %41").read_bytes() == BODY
+    assert (place / "twin").samefile(place / "deep" / "er" / "算 %41"), "one content, one file"
+    assert (place / "empty").read_bytes() == b""
 
 
 async def test_the_same_commit_again_is_the_same_and_another_is_refused(

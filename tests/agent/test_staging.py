@@ -11,7 +11,7 @@ import pytest
 from agent.staging import Limits, Staging, StagingRefused, stage
 from agent.staging.refusals import CATEGORIES
 from agent.staging.sources import plan
-from agent.staging.values import PathSource, UrlSource
+from agent.staging.values import ManifestSource, PathSource, UrlSource
 from suan.models import Input
 
 DIGEST = "ab" * 32
@@ -59,13 +59,18 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_a_plan_names_each_source_once() -> None:
-    locations = {"a": "/data/a", "b": f"https://h/x/b.bin?sign=1#sha256={DIGEST.upper()}"}
+    locations = {
+        "a": "/data/a",
+        "b@v3": f"https://h/x/b.bin?sign=1#sha256={DIGEST.upper()}",
+        "t/m@2": f"s3://b/j/1/outputs-1/manifest.json#manifest={DIGEST}",
+    }
     wanted = inputs("ds://a", "ds://b@v3", "https://h/dir/c%20d.txt", "ds://a", "http://h:81/e")
-    assert plan(wanted, locations) == (
+    assert plan((*wanted, *inputs("ds://t/m@2")), locations) == (
         PathSource("a", "/data/a"),
         UrlSource("b", "https://h/x/b.bin?sign=1", DIGEST),
         UrlSource("c d.txt", "https://h/dir/c%20d.txt"),
         UrlSource("e", "http://h:81/e"),
+        ManifestSource("m", "s3://b/j/1/outputs-1/manifest.json", DIGEST),
     )
 
 
@@ -89,9 +94,11 @@ def test_an_address_is_cached_by_its_whole_text_and_shown_without_its_query() ->
     assert first.shown == "https://h/a"
 
 
-@pytest.mark.parametrize("locations", [{}, {"a": ""}, {"b": "/data/b"}])
+@pytest.mark.parametrize("locations", [{}, {"a@v2": ""}, {"a@v1": "/data/b"}])
 def test_an_unknown_dataset(locations: dict[str, str]) -> None:
-    assert refusal(inputs("ds://a@v2"), locations).code == "DataUnknown"
+    """A version is a part of the name, as a tenant is."""
+    for wish in ("ds://a@v2", "ds://t/a"):
+        assert refusal(inputs(wish), {"a": "/data/a", **locations}).code == "DataUnknown"
 
 
 @pytest.mark.parametrize(
@@ -116,11 +123,12 @@ def test_an_unknown_dataset(locations: dict[str, str]) -> None:
         "https://h/a b",
         "ds://",
         "ds://..",
-        "ds://a/b",
+        "ds://a/..",
+        "ds://a/",
     ],
 )
 def test_a_source_that_is_not_understood(source: str) -> None:
-    refused = refusal(inputs(source), {"": "/", "..": "/", "a/b": "/"})
+    refused = refusal(inputs(source), {"": "/", "..": "/", "a/..": "/", "a/": "/"})
     assert refused.code == "SourceUnsupported"
     assert "secret" not in refused.message
 
@@ -139,6 +147,12 @@ def test_a_source_that_is_not_understood(source: str) -> None:
         "file:///a%00",
         "/a\0b",
         "ftp://h/a",
+        f"s3://b#manifest={DIGEST}",
+        f"s3://b/a#manifest={DIGEST.upper()}",
+        f"ftp://h/a#manifest={DIGEST}",
+        f"file://elsewhere/a#manifest={DIGEST}",
+        f"https://user:secret@h/a#manifest={DIGEST}",
+        "s3://b/a#manifest=abc",
     ],
 )
 def test_a_location_that_is_not_understood(location: str) -> None:
@@ -147,10 +161,10 @@ def test_a_location_that_is_not_understood(location: str) -> None:
 
 @pytest.mark.parametrize(
     "pair",
-    [("https://h/a", "https://i/a"), ("ds://a", "https://h/a"), ("ds://a@v1", "ds://a@v2")],
+    [("https://h/a", "https://i/a"), ("ds://a", "https://h/a"), ("ds://a@v1", "ds://t/a")],
 )
 def test_two_inputs_of_one_name(pair: tuple[str, str]) -> None:
-    refused = refusal(inputs(*pair), {"a": "/data/a"})
+    refused = refusal(inputs(*pair), dict.fromkeys(("a", "a@v1", "t/a"), "/data/a"))
     assert refused.code == "SourceUnsupported"
     assert pair[0] in refused.message and pair[1] in refused.message
 

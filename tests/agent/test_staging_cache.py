@@ -15,7 +15,7 @@ from file_server import FileServer, serving
 from staging_site import BODY, HALF, MIB, Site, quiet, site_in, wait
 
 from agent.staging import StagingRefused
-from agent.staging.cache import Cache
+from agent.staging.cache import ENTRY_BYTES, Cache
 from suan.models import Input
 
 
@@ -306,3 +306,33 @@ async def test_a_safe_connection_can_be_cut_short(
             await wait(lambda: MIB in told)
             task.cancel()
             await wait(served.gone.is_set)
+
+
+def test_many_small_files_are_not_all_looked_at_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as there is room; the bound is kept all the same, to the byte of a fresh count."""
+    looks: list[int] = []
+    look = Cache._rooms
+
+    def counted(cache: Cache) -> object:
+        looks.append(1)
+        return look(cache)
+
+    monkeypatch.setattr(Cache, "_rooms", counted)
+    room = 50 * (ENTRY_BYTES + 100)
+    cache = Cache(tmp_path / "cache", room, 0)
+    cache._directory.mkdir()
+    for number in range(120):
+        key = f"sha256-{number}"
+        with cache.hold(key):
+            entry = cache.open_entry(key)
+            for size in (50, 100):  # it is asked for twice, as its length becomes known
+                cache.promise(key, size)
+            entry.data.write_bytes(b"x" * 100)
+            cache.withdraw(key)
+        files = [path.stat().st_size + ENTRY_BYTES for path in cache._directory.glob("*/data")]
+        assert sum(files) <= room
+        if number == 20:
+            assert len(looks) == 1
+    assert len(files) == 50 and cache.dropped == 70

@@ -31,7 +31,7 @@ async def test_a_dataset_behind_an_address(server: FileServer, tmp_path: Path) -
         directory = site.directory("1")
         directory.mkdir(parents=True)
         (directory / "protein").symlink_to("/etc")  # of another wish; must not stay
-        locations = {"protein": server.url("/a.bin")}
+        locations = {"protein@v2": server.url("/a.bin")}
         await site.staging.stage((Input("/d", "ds://protein@v2"),), locations, directory)
         assert (directory / "protein").read_bytes() == BODY
         assert not (directory / "protein").is_symlink()

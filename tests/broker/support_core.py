@@ -82,6 +82,8 @@ def spec_of(
     lease_seconds: float = 600.0,
     parallel_max: int = 0,
     priority: int = 0,
+    inputs: tuple[str, ...] = (),
+    writes: tuple[tuple[str, str], ...] = (),
 ) -> Spec:
     """A specification; its bytes hold all that `parse_spec` needs to build it again."""
     data = json.dumps(
@@ -95,17 +97,23 @@ def spec_of(
             "lease_seconds": lease_seconds,
             "parallel_max": parallel_max,
             "priority": priority,
+            "inputs": inputs,
+            "writes": writes,
         },
         sort_keys=True,
     ).encode()
-    return parse_spec(f"sha-{name}-{cards}x{nodes}-{priority}-{parallel_max}", data)
+    data_names = ",".join((*inputs, *(name for _, name in writes)))
+    sha256 = f"sha-{name}-{cards}x{nodes}-{priority}-{parallel_max}-{data_names}"
+    return parse_spec(sha256, data)
 
 
 def parse_spec(sha256: str, data: bytes) -> Spec:
     wish = json.loads(data)
     shape = Variant(MODEL, nodes=wish.pop("nodes"), cards_per_node=wish.pop("cards"))
     wish["retry_on"] = tuple(wish["retry_on"])
-    demand = Demand((shape,), family=family_of(wish["name"]))
+    inputs, wish["writes"] = tuple(wish.pop("inputs")), tuple(map(tuple, wish["writes"]))
+    family = family_of(wish["name"])
+    demand = Demand((shape,), inputs, family=family, needs_store=bool(wish["writes"]))
     return Spec(sha256=sha256, data=data, demand=demand, **wish)
 
 

@@ -27,8 +27,16 @@ from grounds import (
     whoami,
 )
 
+from broker.core.rows import Dataset
 from broker.services.auth import Gate, JoinGate, principal_of
-from broker.services.roles import JOIN_METHODS, ROLES, Sight, governs_site, sight_of_job
+from broker.services.roles import (
+    JOIN_METHODS,
+    ROLES,
+    Sight,
+    governs_site,
+    sees_dataset,
+    sight_of_job,
+)
 from broker.services.transport import join_server_credentials, server_credentials
 from suan.channel import CHANNEL_OPTIONS, join_channel, secure_channel
 from suan.errors import SuanError
@@ -237,6 +245,16 @@ def test_jobs_are_seen_by_their_own_and_in_outline_by_those_who_run_the_house() 
     }
     hidden = {Role.OPERATOR, Role.USER, Role.TENANT_ADMIN}
     assert foreign == seen | dict.fromkeys(hidden, Sight.NONE)
+
+
+def test_datasets_are_told_to_their_own_tenant_and_the_house() -> None:
+    def told(name: str) -> set[Role]:
+        return {role for role in Role if sees_dataset(PEOPLE[role], Dataset(name, 1))}
+
+    house = {Role.ADMIN, Role.AUDITOR}
+    assert told("wudao") == set(Role)
+    assert told("team-a/model") == house | {Role.USER, Role.TENANT_ADMIN}
+    assert told("team-b/model") == house
 
 
 def test_an_operator_governs_its_own_site_only() -> None:

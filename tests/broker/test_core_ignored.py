@@ -167,7 +167,7 @@ def test_the_names_are_a_closed_set_and_all_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocols", "older"), [((3, 4), "broker"), ((0, 0), "agent"), ((9, 9), "broker")]
+    ("protocols", "older"), [((4, 5), "broker"), ((0, 0), "agent"), ((9, 9), "broker")]
 )
 def test_no_common_version_is_refused_with_what_is_spoken(
     protocols: tuple[int, int], older: str

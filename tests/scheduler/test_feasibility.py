@@ -253,6 +253,14 @@ def test_a_job_with_an_image_goes_where_images_run() -> None:
     assert asked(native).verdict is PLACED
 
 
+def test_a_job_that_writes_datasets_goes_where_there_is_a_store() -> None:
+    demand = Demand((gang(),), needs_store=True)
+    barred = asked(demand)
+    assert barred.verdict is NEVER
+    assert reason(barred, "StoreMissing").detail
+    assert asked(demand, sites=site(has_store=True)).verdict is PLACED
+
+
 def test_a_demand_without_variants_is_never() -> None:
     assert asked(Demand(())).verdict is NEVER
 
@@ -275,6 +283,7 @@ def test_the_codes_are_stable() -> None:
         "MemoryTooSmall",
         "SoftwareMissing",
         "ImagesUnsupported",
+        "StoreMissing",
         "TooFewCards",
         "ShapeUnfit",
         "CostTooHigh",

@@ -381,6 +381,11 @@ class StandIn(jobs_service_pb2_grpc.JobsServicer, admin_service_pb2_grpc.AdminSe
         answer = admin_pb.ListDatasetsResponse(datasets=self.datasets.values())
         return await self._unary("ListDatasets", request, context, lambda: answer)
 
+    async def DeleteDataset(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.datasets.pop(request.name, None)
+        answer = admin_pb.DeleteDatasetResponse()
+        return await self._unary("DeleteDataset", request, context, lambda: answer)
+
     async def ListPending(self, request: Any, context: Any) -> Any:  # noqa: N802
         answer = admin_pb.ListPendingResponse(pending=self.pending)
         return await self._unary("ListPending", request, context, lambda: answer)

@@ -172,6 +172,9 @@ def test_datasets_are_put_and_listed(at_stand: Any) -> None:
     assert record["replicas"][0] == {"site": "zhengzhou", "path": "/d"}
     assert "200.0 GB" in at_stand("dataset", "list").out
     assert at_stand("dataset", "put", "x", "--size", "much", "--at", "a").code == 2
+    removed = at_stand("dataset", "remove", "wudao", "--yes")
+    assert removed.code == 0 and "wudao is removed" in removed.err
+    assert json.loads(at_stand("dataset", "list", "-o", "json").out or "[]") == []
 
 
 def test_tenants_are_set_bit_by_bit_and_listed(at_stand: Any) -> None:

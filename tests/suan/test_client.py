@@ -572,3 +572,5 @@ def test_a_dataset_comes_back_as_it_was_put(stand: Served) -> None:
     wudao = Dataset("wudao", 200_000_000_000, (Replica("zhengzhou", "/data"),), ("henan",))
     assert call(stand, lambda c: c.put_dataset(wudao)) == wudao
     assert call(stand, lambda c: c.datasets()) == (wudao,)
+    call(stand, lambda c: c.remove_dataset("wudao"))
+    assert call(stand, lambda c: c.datasets()) == ()

@@ -42,7 +42,7 @@ GOOD = [
     replace(SPEC, work=Work(flops=1e18, precision="bf16")),
     replace(SPEC, lease=Lease("overlap", 60), array=ArrayRange(0, 9, 1, 2)),
     replace(SPEC, bundle=Bundle("0" * 64, 10)),
-    replace(SPEC, inputs=(Input("/d", "ds://a", True),), outputs=(Output("/d", "ds://b"),)),
+    replace(SPEC, inputs=(Input("/d", "ds://a", True),), outputs=(Output("/d", "ds://t/b"),)),
 ]
 
 
@@ -94,9 +94,9 @@ BAD = [
     (replace(SPEC, inputs=(Input("a/../..", "ds://a"),)), "BadText", "inputs[0].path"),
     (replace(SPEC, inputs=(Input("/d", "nowhere"),)), "BadText", "inputs[0].source"),
     (replace(SPEC, outputs=(Output("/d", "x", "success"),)), "BadText", "outputs[0].destination"),
-    (replace(SPEC, outputs=(Output("/d", "ds://x", "now"),)), "UnknownWord", "outputs[0].when"),
+    (replace(SPEC, outputs=(Output("/d", "ds://t/x", "now"),)), "UnknownWord", "outputs[0].when"),
     (
-        replace(SPEC, inputs=(Input("/d", "ds://a"),), outputs=(Output("/d/", "ds://b"),)),
+        replace(SPEC, inputs=(Input("/d", "ds://a"),), outputs=(Output("/d/", "ds://t/b@2"),)),
         "Contradiction",
         "outputs",
     ),

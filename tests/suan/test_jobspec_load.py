@@ -123,7 +123,7 @@ def test_texts_per_accelerator_and_classes_spelled_out() -> None:
     assert "nvidia-a100" not in {str(variant.accelerator) for variant in reached}
     assert all(variant.image for variant in spec.variants)
     assert spec.inputs[1].writable and not spec.inputs[0].writable
-    assert spec.outputs == (Output("/weights", "ds://weights", "success", 10 * 2**30),)
+    assert spec.outputs == (Output("/weights", "ds://team-a/weights", "success", 10 * 2**30),)
     assert spec.work == Work(36 * 3600, "nvidia-a100", 64)
     assert spec.retry == Retry(2, ("site", "NodeFault", "NetworkFault"))
     assert spec.lease == Lease("restart", 1200)

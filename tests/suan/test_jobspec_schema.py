@@ -81,7 +81,7 @@ BAD: list[dict[str, Any]] = [
     {**MINIMAL, "inputs": {"/d": "data"}},
     {**MINIMAL, "inputs": {"/d": {"mode": "ro"}}},
     {**MINIMAL, "inputs": {"/a/../b": "ds://a"}},
-    {**MINIMAL, "outputs": {"/o": {"dest": "ds://a", "when": "now"}}},
+    {**MINIMAL, "outputs": {"/o": {"dest": "ds://t/a", "when": "now"}}},
     {**MINIMAL, "placement": {"sites": []}},
     {**MINIMAL, "placement": {"max_cost": "3 USD"}},
     {**MINIMAL, "placement": {"prefer": ["speed"]}},

@@ -1,5 +1,7 @@
 """The list of what one attempt has committed: its names, bytes and checksums, as JSON.
 
+Written by `agent.publishing`, read here: as a checkpoint to go on from, and as an input.
+
 The same files give the same bytes, so that a commit which is made again after a crash is the
 same commit. Places are relative to the attempt's own prefix, `<store>/<job>/<epoch>/`, and a
 manifest lies in `<kind>-<number>/` of it. What another site reads is believed in nothing: names
@@ -12,6 +14,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
 MANIFEST_FILE = "manifest.json"
 FILES_MAX = 100_000
@@ -67,6 +70,11 @@ class Manifest:
     def key(self) -> str:
         """Where it lies itself."""
         return f"{self.prefix}/{self.kind}-{self.number}/{MANIFEST_FILE}"
+
+
+def quoted_key(key: str) -> str:
+    """A key of a store as part of a URL."""
+    return quote(key, safe="/~")
 
 
 def encode(manifest: Manifest) -> bytes:
