@@ -4,9 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What `make test`, `make demo` and `make bench` hand on, e.g. make test ARGS="tests/broker -x".
 ARGS ?=
+# How many processes share the tests. More than processors, because most tests wait; 0: only one.
+WORKERS ?= 4
 # First and end of the range of seeds, and how many processes play them.
 SEEDS ?= 0:1000
 JOBS ?= 2
+# Tests start thousands of Python processes: none is to compile again what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup servers demo sites test conformance check proto bench sim mutants chaos failover overload fmt clean
 
@@ -27,7 +31,7 @@ sites: setup servers ## a federation over a real Slurm, a real Ray and processes
 	@$(BIN)/python -m examples.real_sites
 
 test: setup servers ## the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 conformance: setup servers ## the same small jobs on every kind of site
 	@$(BIN)/python -m pytest tests/conformance tests/agent/test_ray_backend.py -m "" $(ARGS)

@@ -7,7 +7,6 @@ brokers (`deploy/examples/failover`).
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.federation import Daemon, wait_until
+from bench.ports import free_ports
 from broker.store import StoreError
 from broker.store.etcd import EtcdSettings
 from broker.store.etcd.connection import Cluster, Connection
@@ -144,13 +144,3 @@ class Etcd:
         except StoreError:
             return False
         return True
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now, and until somebody else takes them."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.federation import wait_until
-from bench.slurm_site import end_processes, free_ports
+from bench.ports import free_ports
+from bench.slurm_site import end_processes
 
 START_SECONDS_MAX = 120.0  # on a busy machine the head alone takes half a minute
 END_SECONDS_MAX = 30.0

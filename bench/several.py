@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -18,9 +17,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bench.etcd import Etcd, make_keys
 from bench.federation import Daemon, Federation, SiteSpec, wait_until
+from bench.ports import free_ports
 
 SERVICE = "suan.v1.Jobs"
 LOOK_SECONDS = 0.5  # that a broker has to say how it is
+_LISTENS = ("listen", "join_listen", "health_listen")  # in broker.yaml
+
+
+def _addresses() -> list[str]:
+    return [f"127.0.0.1:{port}" for port in free_ports(len(_LISTENS))]
 
 
 def leads(health_address: str) -> bool:
@@ -47,14 +52,16 @@ class SeveralBrokers(Federation):
         **settings: Any,
     ) -> None:
         self.etcd = Etcd(folder / "etcd", keys=make_keys(folder / "etcd" / "keys"))
-        own = {"store": "etcd", "etcd": self.etcd.section, "health_listen": "127.0.0.1:0"}
+        own = {"store": "etcd", "etcd": self.etcd.section}
         super().__init__(folder, runtime, limits, **(own | settings))
-        self._listens: dict[str, dict[str, str]] = {}
         self.brokers = {
             name: Daemon(f"broker-{name}", self._command(name), folder)
             for name in "abcdefgh"[:count]
         }
         self.broker = self.brokers["a"]
+        self._listens = {
+            name: dict(zip(_LISTENS, _addresses(), strict=True)) for name in self.brokers
+        }
 
     def start_broker(self, **environment: str) -> None:
         """Start etcd and all brokers, and wait until one leads."""
@@ -67,9 +74,7 @@ class SeveralBrokers(Federation):
         """Start a broker, or start it again at its ports, and wait until it stands by."""
         ready = self.folder / f"broker-{name}" / "ready"
         ready.unlink(missing_ok=True)
-        again = self._listens.get(name, {})
-        listen = {key: again[part] for key, part in _LISTENS.items() if again}
-        own = {"state_dir": f"broker-{name}"} | listen
+        own = {"state_dir": f"broker-{name}"} | self._listens[name]
         self._file_of(name).write_text(yaml.safe_dump(self._settings | own))
         daemon = self.brokers[name]
         daemon.start(**environment)
@@ -79,7 +84,6 @@ class SeveralBrokers(Federation):
             return ready.exists()
 
         wait_until(standing_by, f"broker {name}")
-        self._listens[name] = json.loads(ready.read_text())
 
     def send(self, name: str, number: signal.Signals) -> None:
         """A signal to a broker and to all that it started, as to a machine."""
@@ -100,18 +104,18 @@ class SeveralBrokers(Federation):
         return str(leader)
 
     def _leads(self, name: str) -> bool:
-        return leads(self._listens[name]["health"])
+        return leads(self._listens[name]["health_listen"])
 
     @property
     def address(self) -> str:
-        return ",".join(listen["main"] for listen in self._listens.values())
+        return ",".join(listen["listen"] for listen in self._listens.values())
 
     @property
     def join_address(self) -> str:
-        return ",".join(listen["join"] for listen in self._listens.values())
+        return ",".join(listen["join_listen"] for listen in self._listens.values())
 
     def address_of(self, name: str) -> str:
-        return self._listens[name]["main"]
+        return self._listens[name]["listen"]
 
     def join(self, *sites: SiteSpec) -> None:
         brokers = {"broker": self.address.split(",")}
@@ -129,6 +133,3 @@ class SeveralBrokers(Federation):
 
     def _command(self, name: str) -> list[str]:
         return [sys.executable, "-m", "broker", "run", "--config", str(self._file_of(name))]
-
-
-_LISTENS = {"listen": "main", "join_listen": "join", "health_listen": "health"}

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from processes import until
 
+from bench.ports import free_ports
+
 HERE = Path(__file__).resolve().parents[2] / ".s3" / "bin" / "moto_server"  # see deploy/s3.sh
 SERVER = os.environ.get("SUAN_TEST_MOTO_SERVER") or (
     str(HERE) if HERE.exists() else shutil.which("moto_server") or ""
@@ -27,9 +29,7 @@ needs_server = pytest.mark.skipif(not SERVER, reason="needs moto_server; `make s
 @contextlib.contextmanager
 def moto_serving(*buckets: str) -> Iterator[str]:
     """An empty store with these buckets; its endpoint."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    (port,) = free_ports(1)
     endpoint = f"http://127.0.0.1:{port}"
     command = [SERVER, "-H", "127.0.0.1", "-p", str(port)]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

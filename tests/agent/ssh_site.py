@@ -17,6 +17,7 @@ import pytest
 from processes import until
 
 from agent.staging.sftp import SftpAccount
+from bench.ports import free_ports
 
 SERVER = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin") or ""
 MISSING = [
@@ -58,9 +59,7 @@ def ssh_serving(base: Path) -> Iterator[SshServer]:
     base.mkdir(mode=0o700)
     host_key, key = new_key(base / "host"), new_key(base / "user")
     shutil.copy(key.with_suffix(".pub"), base / "authorized")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    (port,) = free_ports(1)
     settings = base / "sshd_config"
     settings.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nPidFile none\n"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,8 +15,10 @@ import pytest
 from agent.checks import preflight as module
 from agent.checks.check import Check, Status
 from agent.checks.preflight import preflight, worst
+from agent.checks.store import check_store
 from agent.config.file import AgentConfig, load_config
 from agent.probes import tools
+from bench.ports import free_ports
 from suan.catalogue import load
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -32,12 +34,6 @@ async def listener() -> AsyncIterator[str]:
     finally:
         server.close()
         await server.wait_closed()
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def configured(folder: Path, broker: str = "127.0.0.1:1", pool: str = "") -> AgentConfig:
@@ -83,6 +79,7 @@ async def test_a_fit_machine(tmp_path: Path, npu_smi: Path) -> None:
         "names",
         "policy",
         "disk",
+        "store",
         "clock",
         "network",
     ]
@@ -94,7 +91,7 @@ async def test_a_fit_machine(tmp_path: Path, npu_smi: Path) -> None:
 
 
 async def test_a_broker_that_is_not_there(tmp_path: Path) -> None:
-    check = await module.check_network(f"127.0.0.1:{closed_port()}")
+    check = await module.check_network(f"127.0.0.1:{free_ports(1)[0]}")
     assert check.status is Status.FAIL
     assert "outbound" in check.hint
 
@@ -169,6 +166,48 @@ async def test_a_fence_that_cannot_start(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.executable", "/no/such/python")
     assert (await module.check_fence(tmp_path)).status is Status.FAIL
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_store_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    own = configured(tmp_path)
+    assert "stay at this site" in (await check_store(own)).message
+    place = tmp_path / "store"
+    given = replace(own, store=str(place))
+    missing = await check_store(given)
+    assert missing.status is Status.FAIL and "is not there" in missing.message and missing.hint
+    place.mkdir()
+    assert (await check_store(given)).status is Status.OK
+    assert list(place.iterdir()) == []
+    no_account = await check_store(replace(own, store="s3://bucket/a"))
+    assert no_account.status is Status.FAIL and "data_s3_endpoint" in no_account.hint
+
+
+async def test_a_store_that_never_answers_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def hang(*_: object) -> bytes:
+        answers.wait()
+        return b""
+
+    monkeypatch.setattr("agent.publishing.directory.DirectoryStore.create", hang)
+    try:
+        check = await check_store(replace(configured(tmp_path), store=str(tmp_path)), 0.05)
+        assert check.status is Status.FAIL and "0.05 s" in check.message
+    finally:
+        answers.set()
+
+
+async def test_a_store_that_lets_commits_be_overwritten_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an S3-compatible server that does not know If-None-Match."""
+    monkeypatch.setattr(
+        "agent.publishing.directory.DirectoryStore.create", lambda self, key, data, end: data
+    )
+    check = await check_store(replace(configured(tmp_path), store=str(tmp_path)))
+    assert check.status is Status.FAIL and "over another" in check.message
 
 
 def test_worst() -> None:

@@ -149,7 +149,6 @@ async def test_a_node_that_slurm_lost_lets_nothing_live(slurm_site: SlurmSite, s
         assert ended.reason is Reason.MACHINE_REBOOTED
         assert not alive(pid)
     slurm_site.start_node("npu1")
-    slurm_site.call("scontrol", "update", "NodeName=npu1", "State=RESUME")
     slurm_site.wait_idle()
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import tarfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from zlib import crc32
 
 from agent.backends import Backend, Exit, RunOrder, Stream
 from tests.conformance.kinds import Site
@@ -112,7 +114,7 @@ async def run_all(site: Site, state: Path, names: Collection[str]) -> dict[str, 
         except TimeoutError:
             pass  # each job that is missing fails by itself
         return {
-            name: await _ended(site, backend, wish, exits[wish.name])
+            name: await _ended(site, backend, wish, exits[wish.name], JOBS[name].ranks)
             for name, wish in orders.items()
             if wish.name in exits
         }
@@ -123,7 +125,7 @@ def _order(site: Site, state: Path, name: str, job: Job) -> RunOrder:
     place.mkdir(parents=True)
     number = len(name) % len(site.nodes)  # jobs of one node are spread over all
     fields = {
-        "job_id": name,
+        "job_id": f"{name}-{crc32(os.fsencode(state)):08x}",
         "nodes": site.nodes if job.nodes > 1 else (site.nodes[number],),
         "output_directory": str(place),
         **job.fields,
@@ -140,8 +142,8 @@ def _order(site: Site, state: Path, name: str, job: Job) -> RunOrder:
     return wish
 
 
-async def _ended(site: Site, backend: Backend, wish: RunOrder, ended: Exit) -> Ended:
-    ranks = range(JOBS[wish.job_id].ranks)
+async def _ended(site: Site, backend: Backend, wish: RunOrder, ended: Exit, count: int) -> Ended:
+    ranks = range(count)
     out = [await read_all(backend, wish.name, rank) for rank in ranks]
     err = [await read_all(backend, wish.name, rank, Stream.STDERR) for rank in ranks]
     return Ended(site, wish, ended, tuple(out), tuple(err))

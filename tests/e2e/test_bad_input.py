@@ -192,7 +192,10 @@ def submit(federation: Federation) -> Iterator[Submit]:
         (new_id(), wire_spec(time_limit_seconds=float("nan")), "InvalidSpec", "time_limit"),
         (new_id(), wire_spec(priority=1 << 30), "InvalidSpec", "priority"),
     ],
-    ids=lambda value: repr(value[:24]) if isinstance(value, str | bytes) else None,
+    ids=[  # the same in every process of a run, which those of the jobs are not
+        *("no id", "path", "long id", "capital id", "noise", "nothing", "large", "unknown card"),
+        *("no nodes", "too many nodes", "negative limit", "no number", "priority"),
+    ],
 )
 def test_a_job_of_the_wire_is_refused_alone(
     job_id: str, spec: bytes, code: str, words: str, submit: Submit

@@ -17,8 +17,9 @@ import pytest
 from campaign import LIMITS, MODELS, SITES, Load, require_once
 from witness import SIGN, Witness, processes_left
 
-from bench.etcd import etcd_is_installed, free_ports
+from bench.etcd import etcd_is_installed
 from bench.federation import wait_until
+from bench.ports import free_ports
 from bench.several import SeveralBrokers
 from suan.client import Client
 from suan.errors import Unavailable
@@ -141,7 +142,8 @@ def test_a_broker_that_stands_by_ends_when_it_is_told(federation: SeveralBrokers
 
 
 def test_the_example_shows_a_fail_over(tmp_path: Path) -> None:
-    shift = str(free_ports(1)[0] // 2 + 1_000)  # which all of its ports bear
+    # Which all of its ports bear; so they lie below those of other tests.
+    shift = str(free_ports(1)[0] % 2_000 + 100)
     script = [sys.executable, "-m", EXAMPLE, str(tmp_path), "--shift-ports", shift]
     with subprocess.Popen(script, stdout=subprocess.PIPE, text=True, cwd=ROOT) as example:
         said = ""
