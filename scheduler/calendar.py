@@ -143,8 +143,7 @@ class Calendar:
         """[link]: how much of it is taken now."""
         flows = self._flows()
         step = next(steps(flows, self.now))
-        taken = np.repeat(step.counts * step.rates, flows.hops.shape[1])
-        return np.asarray(np.bincount(flows.hops.ravel(), taken, len(self.link_gbps) + 1)[:-1])
+        return flows.ways.carried(step.counts * step.rates, len(self.link_gbps))
 
     def ends(self, resolution: float = 0.0) -> dict[str, float]:
         """When each transfer ends; inf: never, a link of it is out of service.

@@ -20,46 +20,67 @@ from scheduler.network import IN_CITY_GBPS
 CLOSE = 1.0 + 1e-9  # rates and ends within rounding of each other are the same
 
 
-def fair_rates(link_gbps: Floats, hops: Ints, counts: Ints) -> Floats:
-    """[group]: max-min fair rate of each of `counts[group]` flows over the links `hops[group]`.
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Which links groups of flows cross: one pair of group and link after the other."""
 
-    Short ways are padded with `len(link_gbps)`; a flow over no link has `IN_CITY_GBPS`. By
-    progressive filling (Bertsekas and Gallager, Data Networks, 2nd ed. 1992, section 6.5.2),
-    at many links at a time: a link whose even share is the least that any flow on it could
-    have is the bottleneck of them all, so their rate is known and is taken off elsewhere.
+    count: int  # of groups
+    group: Ints  # [pair], ascending
+    link: Ints  # [pair]
+
+    @classmethod
+    def of(cls, ways: Sequence[Sequence[int]]) -> Ways:
+        """`ways[group]`: its links."""
+        lengths = [len(way) for way in ways]
+        links = [link for way in ways for link in way]
+        return cls(len(ways), np.repeat(np.arange(len(ways)), lengths), np.array(links, np.int64))
+
+    def and_each(self, links: int) -> Ways:
+        """The same with one group more for each link alone, the last groups."""
+        alone = np.arange(links)
+        return Ways(
+            self.count + links,
+            np.concatenate([self.group, self.count + alone]),
+            np.concatenate([self.link, alone]),
+        )
+
+    def carried(self, gbps: Floats, links: int) -> Floats:
+        """[link]: what all groups together take of it at `gbps[group]` each."""
+        return np.bincount(self.link, gbps[self.group], links).astype(np.float64)
+
+
+def fair_rates(link_gbps: Floats, ways: Ways, counts: Ints) -> Floats:
+    """[group]: max-min fair rate of each of `counts[group]` flows over the links of `ways`.
+
+    A flow over no link has `IN_CITY_GBPS`. By progressive filling (Bertsekas and Gallager, Data
+    Networks, 2nd ed. 1992, section 6.5.2), at many links at a time: a link whose even share is
+    the least that any flow on it could have is the bottleneck of them all, so their rate is
+    known and is taken off elsewhere.
     """
-    links = len(link_gbps)
-    left = np.append(link_gbps, math.inf)
-    rates = np.full(len(hops), IN_CITY_GBPS)
-    rising = (counts > 0) & (hops < links).any(axis=1)
-    rates[(hops < links).any(axis=1)] = 0.0
-    rows = np.flatnonzero(rising)
-    order, starts, crossed = _by_link(hops)
-    while len(rows):
-        ways = hops[rows]
-        weights = np.repeat(counts[rows], hops.shape[1])
-        flows = np.bincount(ways.ravel(), weights, links + 1)
-        level = np.divide(left, flows, out=np.full(links + 1, math.inf), where=flows > 0)
-        level[links] = math.inf
-        could = level[ways].min(axis=1)
-        least = np.full(links + 1, math.inf)
-        everywhere = np.full(len(hops), math.inf)
-        everywhere[rows] = could
-        least[crossed] = np.minimum.reduceat(everywhere[order // hops.shape[1]], starts)
-        frozen = (level <= least * CLOSE)[ways].any(axis=1) & np.isfinite(could)
-        rates[rows[frozen]] = could[frozen]
-        taken = np.repeat(counts[rows[frozen]] * could[frozen], hops.shape[1])
-        left = np.maximum(left - np.bincount(ways[frozen].ravel(), taken, links + 1), 0.0)
-        rows = rows[~frozen]
+    count = len(link_gbps)
+    left = link_gbps.astype(np.float64)
+    rates = np.full(ways.count, IN_CITY_GBPS)
+    rates[ways.group] = 0.0
+    rising = counts[ways.group] > 0
+    group, link = ways.group[rising], ways.link[rising]
+    while len(group):
+        weights = counts[group]
+        flows = np.bincount(link, weights, count)
+        level = np.divide(left, flows, out=np.full(count, math.inf), where=flows > 0)
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        lengths = np.diff(starts, append=len(group))
+        could = np.minimum.reduceat(level[link], starts)
+        offered = np.repeat(could, lengths)
+        least = np.full(count, math.inf)
+        np.minimum.at(least, link, offered)
+        full = level <= least * CLOSE
+        ended = np.logical_or.reduceat(full[link], starts) & np.isfinite(could)
+        rates[group[starts[ended]]] = could[ended]
+        over = np.repeat(ended, lengths)
+        taken = np.bincount(link[over], (weights * offered)[over], count)
+        left = np.maximum(left - taken, 0.0)
+        group, link = group[~over], link[~over]
     return rates
-
-
-def _by_link(hops: Ints) -> tuple[Ints, Ints, Ints]:
-    """(The places of `hops` in order of link, where each link begins there, those links)."""
-    order = np.argsort(hops, axis=None, kind="stable")
-    links = hops.ravel()[order]
-    starts = np.flatnonzero(np.diff(links, prepend=-1))
-    return order, starts, links[starts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +91,7 @@ class Flows:
     left_gigabits: Floats
     begins_at: Floats
     group: Ints
-    hops: Ints  # [group, place]: the links, padded with their count
+    ways: Ways
     visitors: Ints  # [group] that have no end
     link_gbps: Floats
 
@@ -78,16 +99,12 @@ class Flows:
     def of(cls, transfers: Sequence[Transfer], link_gbps: Floats) -> Flows:
         groups: dict[tuple[int, ...], int] = {}
         group = [groups.setdefault(each.links, len(groups)) for each in transfers]
-        longest = max(map(len, groups), default=0)
-        hops = np.full((len(groups), max(1, longest)), len(link_gbps))
-        for links, at in groups.items():
-            hops[at, : len(links)] = links
         return cls(
             keys=tuple(each.key for each in transfers),
             left_gigabits=np.array([each.size_bytes for each in transfers]) * 8e-9,
             begins_at=np.array([each.begins_at for each in transfers], np.float64),
             group=np.array(group, np.int64),
-            hops=hops,
+            ways=Ways.of(tuple(groups)),
             visitors=np.zeros(len(groups), np.int64),
             link_gbps=link_gbps,
         )
@@ -95,11 +112,9 @@ class Flows:
     def visited(self) -> Flows:
         """The same with one endless flow more over each link, the last groups."""
         links = len(self.link_gbps)
-        alone = np.full((links, self.hops.shape[1]), links)
-        alone[:, 0] = np.arange(links)
         return replace(
             self,
-            hops=np.vstack([self.hops, alone]),
+            ways=self.ways.and_each(links),
             visitors=np.concatenate([self.visitors, np.ones(links, np.int64)]),
         )
 
@@ -134,8 +149,8 @@ def steps(flows: Flows, now: float, resolution: float = 0.0) -> Iterator[Step]:
     begin = now
     while True:
         under_way = (left > 0) & (flows.begins_at <= begin)
-        counts = np.bincount(flows.group[under_way], minlength=len(flows.hops)) + flows.visitors
-        rates = fair_rates(flows.link_gbps, flows.hops, counts)
+        counts = np.bincount(flows.group[under_way], minlength=flows.ways.count) + flows.visitors
+        rates = fair_rates(flows.link_gbps, flows.ways, counts)
         speed = np.where(under_way, rates[flows.group], 0.0)
         lasts = np.divide(left, speed, out=np.full(len(left), math.inf), where=speed > 0)
         seconds = max(float(lasts.min(initial=math.inf)), resolution * (begin - now))

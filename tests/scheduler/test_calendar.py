@@ -19,7 +19,7 @@ from scheduler.calendar import (
 )
 from scheduler.model import Transfer
 from scheduler.network import GBPS_TO_BYTES, IN_CITY_GBPS, Path
-from scheduler.sharing import fair_rates
+from scheduler.sharing import Ways, fair_rates
 
 GB = 10**9
 links_of_flow = st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True).map(tuple)
@@ -38,11 +38,6 @@ def uses_of(flows: list[tuple[int, ...]], links: int) -> np.ndarray:
     for at, flow in enumerate(flows):
         uses[at, list(flow)] = True
     return uses
-
-
-def hops_of(flows: list[tuple[int, ...]]) -> np.ndarray:
-    """Over three links, as `fair_rates` takes them."""
-    return np.array([[*flow, *(3,) * (3 - len(flow))] for flow in flows])
 
 
 def fairest(capacity: list[int], flows: list[tuple[int, ...]]) -> list[float]:
@@ -67,7 +62,7 @@ def fairest(capacity: list[int], flows: list[tuple[int, ...]]) -> list[float]:
 def test_fair_rates_are_max_min_against_all_allocations(
     capacity: list[int], flows: list[tuple[int, ...]]
 ) -> None:
-    rates = fair_rates(np.array(capacity, float), hops_of(flows), np.ones(len(flows), int))
+    rates = fair_rates(np.array(capacity, float), Ways.of(flows), np.ones(len(flows), int))
     assert rates.tolist() == pytest.approx(fairest(capacity, flows))
 
 
@@ -82,7 +77,7 @@ def test_every_flow_has_a_full_link_on_which_none_has_more(
     """The bottleneck condition, which holds for the max-min allocation and for no other."""
     gbps, counts = np.array(capacity), np.array([count for _, count in groups])
     uses = uses_of([flow for flow, _ in groups], 3)
-    rates = fair_rates(gbps, hops_of([flow for flow, _ in groups]), counts)
+    rates = fair_rates(gbps, Ways.of([flow for flow, _ in groups]), counts)
     carried = (rates * counts) @ uses
     assert (carried <= gbps * (1 + 1e-9)).all()
     for at, (flow, _) in enumerate(groups):
@@ -94,7 +89,7 @@ def test_every_flow_has_a_full_link_on_which_none_has_more(
 
 
 def test_a_flow_within_a_city_has_the_citys_rate() -> None:
-    rates = fair_rates(np.array([10.0]), np.array([[1], [0]]), np.array([3, 2]))
+    rates = fair_rates(np.array([10.0]), Ways.of([(), (0,)]), np.array([3, 2]))
     assert rates.tolist() == [IN_CITY_GBPS, 5.0]
 
 
