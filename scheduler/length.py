@@ -77,14 +77,15 @@ class Lengths:
         return min((run.seconds for run in runs), default=self._unknown(demand))
 
     def by_model(self, demand: Demand) -> tuple[Length, ...]:
-        """The expected run on each model that a variant of the demand may have; the first of
-        several such variants counts."""
+        """The expected run on each model that a variant of the demand may have; of several such
+        variants the fewest cards and the shortest run: none is worth more than both together."""
         found: dict[str, Length] = {}
         for variant in demand.variants:
             for model in self._matching.accepted(variant.accelerator):
-                if model not in found:
-                    seconds = max(LENGTH_SECONDS_MIN, self._on(demand, model, variant.cards))
-                    found[model] = Length(model, variant.cards, seconds)
+                seconds = max(LENGTH_SECONDS_MIN, self._on(demand, model, variant.cards))
+                known = found.get(model, Length(model, variant.cards, seconds))
+                least = min(known.cards, variant.cards), min(known.seconds, seconds)
+                found[model] = Length(model, *least)
         return tuple(found.values())
 
     def _on(self, demand: Demand, model: str, cards: int) -> float:

@@ -6,12 +6,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from federations import gang, pool, queued, snapshot, supernode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import snapshots
 
 from scheduler.length import Length, Wishes
-from scheduler.model import Snapshot
+from scheduler.model import Demand, Snapshot
 from scheduler.placement import place
 from scheduler.worth import Market
 
@@ -45,6 +46,14 @@ def test_nothing_to_place_or_nowhere() -> None:
     assert market({}).bound() == 0.0
     assert market({FAST: 0}, (5, {FAST: (1, 10.0)})).bound() == 0.0
     assert market({FAST: 8}, (5, {SLOW: (1, 10.0)})).bound() == 0.0
+
+
+def test_several_variants_on_one_model_are_bounded_together() -> None:
+    """Found by the test below: the first alone was counted, and the second was started."""
+    here = pool("shenzhen", supernodes=[supernode("s", 2)])
+    found = place(snapshot([here], [queued("a", Demand((gang(1, 3), gang(1, 1))), 2)]))
+    assert len(found.placements) == 2
+    assert 0 < found.worth <= found.worth_bound * (1 + 1e-9)
 
 
 RUNS = st.dictionaries(
