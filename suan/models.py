@@ -231,6 +231,7 @@ class Attempt:
     failure: Failure | None = None
     staged_bytes: int = 0  # of its inputs, while they are fetched
     staging_bytes: int = 0  # in all, as far as it is known; 0: nothing is fetched now
+    released_at: float = 0.0  # its run was over and its cards free, while its outputs went out
 
 
 @dataclass(frozen=True, slots=True)

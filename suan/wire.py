@@ -208,6 +208,7 @@ def attempt_from_wire(message: job_pb2.Attempt) -> Attempt:
         failure=failure_from_wire(message.failure) if message.HasField("failure") else None,
         staged_bytes=message.staged_bytes,
         staging_bytes=message.staging_bytes,
+        released_at=message.released_at,
     )
 
 

@@ -75,6 +75,7 @@ def attempt_to_wire(attempt: Attempt) -> job_pb2.Attempt:
         outcome=attempt.outcome,
         exit_code=attempt.exit_code,
         failure=failure_to_wire(attempt.failure),
+        released_at=attempt.released_at,
     )
 
 

@@ -42,7 +42,7 @@ def get(client: Client, output: Output, job: str) -> int | None:
 def _print_job(job: Job) -> None:
     from suan.cli.jobs import own_reason
     from suan.cli.output import print_table
-    from suan.cli.staged import committed, staged
+    from suan.cli.staged import committed, publishing, staged
 
     facts: list[tuple[str, Any]] = [
         ("job", job.id),
@@ -51,6 +51,7 @@ def _print_job(job: Job) -> None:
         ("reason", job.failure.message if job.failure else own_reason(job).replace("–", "")),
         ("who", f"{job.tenant}/{job.user}"),
         ("inputs", staged(job)),
+        ("publishing", publishing(job)),
         *[("output", f"{each.path}: {committed(each)}") for each in job.outputs],
         ("checkpoint", committed(job.checkpoint) if job.checkpoint else ""),
         ("project", job.project),

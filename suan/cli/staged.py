@@ -26,6 +26,16 @@ def staged(job: Job) -> str:
     return f"{done / unit:.1f} of {total / unit:.1f} {UNITS[power]}, {_percent(job)} %"
 
 
+def publishing(job: Job) -> str:
+    """Such as "since 12:03, 1 committed; the run is over and its cards are free"; "" else."""
+    attempt = job.attempts[-1] if job.attempts else None
+    if attempt is None or attempt.state is AttemptState.ENDED or not attempt.released_at:
+        return ""
+    done = sum(1 for each in job.outputs if each.epoch == attempt.epoch)
+    since = moment(attempt.released_at)
+    return f"since {since}, {done} committed; the run is over and its cards are free"
+
+
 def committed(commit: Commit) -> str:
     """Such as "1.2 GB in 12 files, try 2 at east, 2026-11-23 01:40, s3://b/…/manifest.json"."""
     files = "1 file" if commit.files == 1 else f"{commit.files} files"

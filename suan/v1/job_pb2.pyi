@@ -268,7 +268,7 @@ class Failure(_message.Message):
     def __init__(self, category: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("epoch", "state", "site", "pool", "accelerator", "cards", "num_nodes", "placed_at", "started_at", "ended_at", "outcome", "exit_code", "failure", "staged_bytes", "staging_bytes")
+    __slots__ = ("epoch", "state", "site", "pool", "accelerator", "cards", "num_nodes", "placed_at", "started_at", "ended_at", "outcome", "exit_code", "failure", "staged_bytes", "staging_bytes", "released_at")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
@@ -284,6 +284,7 @@ class Attempt(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     STAGED_BYTES_FIELD_NUMBER: _ClassVar[int]
     STAGING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_AT_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     state: AttemptState
     site: str
@@ -299,7 +300,8 @@ class Attempt(_message.Message):
     failure: Failure
     staged_bytes: int
     staging_bytes: int
-    def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., site: _Optional[str] = ..., pool: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards: _Optional[int] = ..., num_nodes: _Optional[int] = ..., placed_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., staged_bytes: _Optional[int] = ..., staging_bytes: _Optional[int] = ...) -> None: ...
+    released_at: float
+    def __init__(self, epoch: _Optional[int] = ..., state: _Optional[_Union[AttemptState, str]] = ..., site: _Optional[str] = ..., pool: _Optional[str] = ..., accelerator: _Optional[str] = ..., cards: _Optional[int] = ..., num_nodes: _Optional[int] = ..., placed_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., staged_bytes: _Optional[int] = ..., staging_bytes: _Optional[int] = ..., released_at: _Optional[float] = ...) -> None: ...
 
 class Commit(_message.Message):
     __slots__ = ("kind", "number", "path", "url", "sha256", "size_bytes", "files", "epoch", "site", "at", "dataset")

@@ -110,3 +110,20 @@ def test_explain_tells_what_a_cache_holds(
     at_stand("run", "-d", "--gpus", "ascend-910b:2", "ls")
     (job_id,) = stand.broker.jobs
     assert words in at_stand("explain", job_id).out
+
+
+def test_get_shows_that_outputs_go_out(at_stand: Any, stand: Served) -> None:
+    at_stand("run", "-d", "--gpus", "ascend-910b:2", "ls")
+    (job_id,) = stand.broker.jobs
+
+    def release() -> None:
+        place(stand.broker, job_id, 0, 0)
+        job = stand.broker.jobs[job_id]
+        job.attempts[0].state = job_pb2.ATTEMPT_STATE_RUNNING
+        job.attempts[0].released_at = 1_800_000_000.0
+        job.outputs.add(kind="outputs", number=1, path="model", epoch=1)
+
+    stand.do(release)
+    said = at_stand("get", job_id).out
+    assert "publishing since 2027-01-1" in said
+    assert "1 committed; the run is over and its cards are free\n" in said
