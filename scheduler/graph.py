@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ class Tree:
     yuan_per_gb: Floats
     previous: Ints  # -1: the source itself, or unreachable
     arrived_by: Ints  # the last link of the path: its place in the network's links; -1: none
-    settled: tuple[int, ...]  # the nodes that are reached, nearest first
+    rings: tuple[Ints, ...]  # the nodes that are reached, by how many links away
 
     def links_to(self, node: int) -> tuple[int, ...]:
         """The links of the path to `node`, from its source on."""
@@ -89,8 +89,20 @@ def grow(
         yuan_per_gb=np.array(price),
         previous=np.array(previous, np.int64),
         arrived_by=np.array(arrived_by, np.int64),
-        settled=tuple(settled),
+        rings=_rings(settled, previous),
     )
+
+
+def _rings(settled: Iterable[int], previous: Sequence[int]) -> tuple[Ints, ...]:
+    """The nodes by how many links their path has; `settled`: each after the one before it."""
+    links: dict[int, int] = {-1: -1}  # before the source there is none
+    rings: list[list[int]] = []
+    for node in settled:
+        links[node] = at = links[previous[node]] + 1
+        if at == len(rings):
+            rings.append([])
+        rings[at].append(node)
+    return tuple(np.array(ring, np.int64) for ring in rings)
 
 
 def shortest(edges: Edges, source: int, target: int, count: int) -> list[tuple[int, ...]]:

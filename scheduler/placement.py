@@ -167,7 +167,9 @@ class PlacementRound:
     def _is_told(self, case: Case, asked: str) -> bool:
         """Whether the round says why: always of what starts, and of what never can."""
         told = self.policy.explain_waiting or bool(case.chosen) or case.queued.key == asked
-        return told or verdict(self.supply, case) is Verdict.NEVER
+        if told or case.waiting is not None:  # who waits for cards can have them some day
+            return told
+        return verdict(self.supply, case) is Verdict.NEVER
 
     def _open(self, at: int) -> Case:
         queued = self.snapshot.queue[at]

@@ -46,19 +46,20 @@ class Releases:
         self._last[pool] = max(self._last[pool], seconds)
 
     def wait(self, needed: Ints) -> tuple[Floats, Bools]:
-        """([pool] seconds until `needed` more cards are free, whether that is known).
+        """([…, pool] seconds until `needed` more cards are free, whether that is known).
 
         Where the known releases do not suffice: the default after the last of them.
         """
-        seconds, known = np.zeros(len(needed)), np.ones(len(needed), np.bool_)
-        asked = np.flatnonzero(needed > 0)  # who needs no more waits no time
-        if len(asked):
-            wanted = needed[asked] + self.promised[asked]
-            enough = self._freed[asked] >= wanted[:, None]
+        seconds, known = np.zeros(needed.shape), np.ones(needed.shape, np.bool_)
+        asked = np.nonzero(needed > 0)  # who needs no more waits no time
+        pool = asked[-1]
+        if len(pool):
+            wanted = needed[asked] + self.promised[pool]
+            enough = self._freed[pool] >= wanted[:, None]
             known[asked] = enough[:, -1]
             at = enough.argmax(axis=1)
-            beyond = self._last[asked] + self._default_seconds
-            seconds[asked] = np.where(enough[:, -1], self._latest[asked, at], beyond)
+            beyond = self._last[pool] + self._default_seconds
+            seconds[asked] = np.where(enough[:, -1], self._latest[pool, at], beyond)
         return seconds, known
 
     def gangs_by(self, seconds: Floats, needed: Ints, cards: Ints) -> Ints:

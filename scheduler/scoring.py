@@ -62,6 +62,8 @@ class Options:
         At least the `first` of them, or all: who needs few saves the sorting of the rest.
         """
         ways, pools = np.nonzero(mask)
+        if not len(ways):
+            return []
         names = self._preferences()
         if 0 < first < len(ways) // 2:
             wanted = self._column(names[0])[ways, pools]
@@ -93,11 +95,10 @@ def options(
     fetch, whole = assessment.staging.fetch_seconds, assessment.staging.seconds
     missing_cards = np.empty(run.shape, np.int64)
     broken = np.empty(run.shape)
-    wait, known = np.empty(run.shape), np.empty(run.shape, np.bool_)
     for at, way in enumerate(ways):
-        missing_cards[at] = missing = capacity.missing_cards(way, whole + run[at])
-        wait[at], known[at] = releases.wait(missing * allowed[at])
+        missing_cards[at] = capacity.missing_cards(way, whole + run[at])
         broken[at] = capacity.broken_cards(way)
+    wait, known = releases.wait(missing_cards * allowed)
     free = missing_cards == 0
     wait[free] = 0.0
     ahead = np.where(known & np.isfinite(fetch), np.minimum(wait, fetch), 0.0)

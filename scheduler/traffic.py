@@ -143,10 +143,10 @@ class Traffic:
             trees, entry = self.routes.trees(source), self.forecast.entry_gbps
             gbps = np.zeros((len(trees), len(self.routes.names), len(entry)))
             for at, tree in enumerate(trees):
-                gbps[at, tree.settled[0]] = math.inf
-                for node in tree.settled[1:]:
-                    before, link = gbps[at, tree.previous[node]], tree.arrived_by[node]
-                    np.minimum(before, entry[:, link], out=gbps[at, node])
+                gbps[at, tree.rings[0]] = math.inf
+                for ring in tree.rings[1:]:
+                    before, links = gbps[at, tree.previous[ring]], tree.arrived_by[ring]
+                    gbps[at, ring] = np.minimum(before, entry[:, links].T)
             self._rates[source] = _Rates(
                 gbps,
                 self.forecast.moved(gbps),
