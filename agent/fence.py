@@ -363,8 +363,7 @@ def reserve(directory: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
     room = os.open(os.path.join(directory, "exit.json.new"), flags, 0o600)
     with contextlib.suppress(OSError):
-        order_bytes = os.path.getsize(os.path.join(directory, "order.json"))
-        os.posix_fallocate(room, 0, EXIT_BYTES + order_bytes)
+        os.posix_fallocate(room, 0, EXIT_BYTES + os.path.getsize(directory + "/order.json"))
     return room
 
 
@@ -434,14 +433,15 @@ def main(arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
     if (lock := take(directory)) is None:
         return 3
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever reads our output knows: it has begun
-    room = reserve(directory)
+    room, quiet = reserve(directory), os.open(os.devnull, os.O_WRONLY)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if fence := os.fork():
+        os.dup2(quiet, 1)
         return keep(directory, room, fence)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.write(lock, json.dumps({"pid": os.getpid(), "boot_id": read_text(BOOT_ID)}).encode())
     os.fsync(lock)
+    os.dup2(quiet, 1)  # whoever reads our output knows: it has begun, with room for its end
     write_exit(directory, room, guard(directory))
     return 0
 

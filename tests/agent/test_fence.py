@@ -90,6 +90,22 @@ def test_the_same_attempt_never_starts_twice(fence: FenceRun) -> None:
     assert fence.text("count") == "started\n"
 
 
+def test_what_says_that_it_has_begun_can_tell_its_end_on_a_full_disk(fence: FenceRun) -> None:
+    """Nothing that it must write later needs room which is not taken by then."""
+    fence.order("read line < gate")
+    os.mkfifo(fence.directory / "gate")
+    fence.lease()
+    command = [sys.executable, "-I", "-S", str(FENCE), str(fence.directory)]
+    fence.process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    assert fence.process.stdout is not None
+    with fence.process.stdout as output:
+        assert output.read() == b""  # it has begun
+    assert (fence.directory / "exit.json.new").stat().st_blocks * 512 >= 4096
+    assert json.loads(fence.text("started"))["boot_id"]
+    (fence.directory / "gate").write_text("go\n")
+    assert fence.wait()["reason"] == "Exited"
+
+
 def test_two_fences_at_once_start_one(fence: FenceRun) -> None:
     fence.order("echo started >> count")
     fence.lease()
