@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from broker.admission import Bucket
 from broker.config import Config
+from broker.hung_up import tell_shortly
 from broker.leader import Port
 from broker.seat import Seat
 from broker.services.admin import Admin
@@ -106,6 +107,7 @@ class Gateway:
         connections. Raises InvalidRequest (AddressInUse, HealthNotLoopback) and what
         loading identities raises.
         """
+        tell_shortly()
         self._options = (*SERVER_OPTIONS, ("grpc.so_reuseport", int(shared)))
         federation = load_broker_identity(self._identity).principal.federation
         gate = Gate(federation, revoked=lambda serial: False)
