@@ -436,12 +436,12 @@ def main(arguments: list[str]) -> int:
     room, quiet = reserve(directory), os.open(os.devnull, os.O_WRONLY)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if fence := os.fork():
-        os.dup2(quiet, 1)
+        os.dup2(quiet, 1)  # of the two only the fence tells
         return keep(directory, room, fence)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.write(lock, json.dumps({"pid": os.getpid(), "boot_id": read_text(BOOT_ID)}).encode())
     os.fsync(lock)
-    os.dup2(quiet, 1)  # whoever reads our output knows: it has begun, with room for its end
+    os.dup2(quiet, 1)  # whoever reads our output knows: it has begun, and what room it has
     write_exit(directory, room, guard(directory))
     return 0
 

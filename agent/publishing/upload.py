@@ -26,6 +26,7 @@ from agent.publishing.store import CHUNK_BYTES, Store, StoreFailed, check
 from agent.reach.inside import NotReadable, Outside
 from agent.staging.interrupt import Interrupt
 from agent.staging.manifest import Entry, Manifest, encode
+from agent.staging.together import together
 from agent.supervisor.values import Commit
 from suan.errors import Category
 
@@ -115,13 +116,7 @@ class Uploader:
             for found in left:
                 await self._patiently(partial(one.bring, found), end)
 
-        workers = [asyncio.create_task(bring_some()) for _ in range(UPLOADS_PER_COMMIT_MAX)]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await together(bring_some() for _ in range(UPLOADS_PER_COMMIT_MAX))
         return await self._patiently(one.finish, end)
 
     async def remove(self, store: Store, keys: Sequence[str], end: Ending) -> None:

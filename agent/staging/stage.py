@@ -11,12 +11,11 @@ import asyncio
 import contextlib
 import errno
 import shutil
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from agent.staging.cache import Cache
 from agent.staging.interrupt import Interrupt
@@ -26,6 +25,7 @@ from agent.staging.pulls import Pulls
 from agent.staging.refusals import StagingRefused, disk_refusal
 from agent.staging.sources import located, plan
 from agent.staging.tally import Tally
+from agent.staging.together import together
 from agent.staging.trees import base_of, bring_files, make_links, read_manifest
 from agent.staging.values import Limits, ManifestSource, PathSource, Progress, UrlSource
 from suan.models import Input
@@ -90,12 +90,13 @@ class Staging:
                 if isinstance(source, PathSource):
                     await self._link(source, directory)
             tally = Tally(progress)
-            fetches = [
-                partial(self._bring, source, directory, tally.part(source.name))
-                for source in sources
-                if not isinstance(source, PathSource)
-            ]
-            await _together(fetches, self._downloads_per_job_max)
+            left = iter([each for each in sources if not isinstance(each, PathSource)])
+
+            async def bring_some() -> None:
+                for source in left:
+                    await self._bring(source, directory, tally.part(source.name))
+
+            await together(bring_some() for _ in range(self._downloads_per_job_max))
 
     async def bring(self, location: str, bytes_per_second: float) -> None:
         """Fill the cache with what a job will read from `location`; 0: no rate is set.
@@ -247,25 +248,6 @@ def _disk() -> Iterator[None]:
         yield
     except OSError as error:
         raise disk_refusal(error) from error
-
-
-async def _together(
-    works: Sequence[Callable[[], Coroutine[Any, Any, None]]], at_a_time: int
-) -> None:
-    """All of them, some at a time; the first that fails ends the others."""
-    turns = asyncio.Semaphore(at_a_time)
-
-    async def in_turn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        async with turns:
-            await work()
-
-    tasks = [asyncio.create_task(in_turn(work)) for work in works]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _make(*directories: Path) -> None:

@@ -18,6 +18,7 @@ from agent.staging.manifest import (
     decode,
     quoted_key,
 )
+from agent.staging.together import together
 from agent.staging.values import Progress
 
 FETCHES_MAX = 4  # files of one directory at a time
@@ -48,16 +49,8 @@ async def bring_files(
     """Bring all files to `building`, which is there; whatever `bring` raises ends the rest."""
     tally = _Tally(manifest.size_bytes, progress)
     left = iter(manifest.files)
-    workers = [
-        asyncio.create_task(_bring_some(left, base, building, bring, tally))
-        for _ in range(min(FETCHES_MAX, len(manifest.files)))
-    ]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    workers = min(FETCHES_MAX, len(manifest.files))
+    await together(_bring_some(left, base, building, bring, tally) for _ in range(workers))
 
 
 def make_links(manifest: Manifest, building: Path) -> None:

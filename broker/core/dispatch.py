@@ -25,6 +25,8 @@ from broker.core.transaction import Transaction
 from scheduler.model import Explanation, Fetch, Placement, Verdict
 from scheduler.quotas import Quotas
 
+Data = tuple[tuple[str, str], ...]  # (dataset, where to read it)
+
 
 def on_proposals(tx: Transaction, event: Proposals) -> Reply:
     """Grant what still holds and keep what the round had to say."""
@@ -48,7 +50,8 @@ def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:
     if presence is None or not _array_has_room(tx, job):
         return False
     data = tuple(_data_for(tx, job, site_name, placement.fetches))
-    if not _may_have(tx, job, presence, placement, data):
+    regions = regions_of(tx, tx.spec_of(job))
+    if not _may_have(tx, job, presence, placement, data, regions):
         return False
     pool = presence.pools.get(pool_name)
     if pool is None or not _offered(tx, pool, placement):
@@ -70,7 +73,7 @@ def _grant(tx: Transaction, placement: Placement, quotas: Quotas) -> bool:
         placed_at=tx.now.wall,
         score=placement.score,
         fetches=placement.fetches,
-        regions=tuple(sorted(regions_of(tx, tx.spec_of(job)) or ())),
+        regions=tuple(sorted(regions or ())),
     )
     tx.change(job, JobEvent.PLACE, attempt)
     quotas.give(job.tenant, job.project, model, attempt.cards)
@@ -83,14 +86,13 @@ def _may_have(
     job: Job,
     presence: SitePresence,
     placement: Placement,
-    data: tuple[tuple[str, str], ...],
+    data: Data,
+    regions: frozenset[str] | None,
 ) -> bool:
     """Whether the job's data may be at the site, and its agent knows what to do with them."""
-    spec = tx.spec_of(job)
-    if (refusal := foreign(job.tenant, spec)) is not None:  # it is older than the rule
+    if (refusal := foreign(job.tenant, tx.spec_of(job))) is not None:  # it is older than the rule
         tx.change(job, JobEvent.EXPIRE, failure=Failure("user", refusal.code, refusal.message))
         return False
-    regions = regions_of(tx, spec)
     if regions is not None and presence.facts.profile.region not in regions:
         return False
     if presence.protocol < _protocol_of(tx, job, data):
@@ -99,7 +101,7 @@ def _may_have(
     return True
 
 
-def _protocol_of(tx: Transaction, job: Job, data: tuple[tuple[str, str], ...]) -> int:
+def _protocol_of(tx: Transaction, job: Job, data: Data) -> int:
     """The lowest version that an agent must speak to run it: another would begin a job anew
     that has a state to go on from, and would not know what it is to read or to write."""
     if tx.spec_of(job).writes or any("@" in name or is_manifest(place) for name, place in data):
@@ -128,7 +130,7 @@ def _grant_message(
     attempt: Attempt,
     presence: SitePresence,
     pool_name: str,
-    data: tuple[tuple[str, str], ...],
+    data: Data,
 ) -> Grant:
     spec = tx.spec_of(job)
     return Grant(
